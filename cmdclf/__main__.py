@@ -1,0 +1,7 @@
+"""`python -m cmdclf` is the same as `cmdclf`."""
+
+import sys
+
+from cmdclf.cli import main
+
+sys.exit(main())
