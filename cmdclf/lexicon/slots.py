@@ -1,0 +1,261 @@
+"""What each slot of a template turns into: one small function per slot.
+
+Slots without arguments give a plausible value of the template's platform. `path_*` are folders without a trailing
+separator, `share` is a UNC path (`/mnt/NAME` elsewhere), `drive` is `D:`, `domain` the directory's DNS name, `netbios`
+its short name, `date` and `time` take a strftime format, `guid` takes `upper`, `ip` is a documentation address, `url`
+lies on a reserved host and takes the file's name.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import random
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cmdclf.errors import LexiconError
+from cmdclf.lexicon.estate import Estate
+
+__all__ = ["SLOTS", "SlotContext", "slot_function"]
+
+_EPOCH = dt.datetime(2025, 1, 1)
+_RESERVED = ("example.com", "example.net", "example.org")
+_HOST_PARTS = ("www", "cdn", "files", "dl", "updates", "repo", "mirror", "assets", "api", "portal", "static", "get")
+_FILES = ("setup.exe", "agent.msi", "install.sh", "tool.zip", "update.ps1", "package.tar.gz", "config.json", "data.bin")
+_PORTS = (22, 80, 443, 445, 1433, 3306, 3389, 5432, 5985, 8000, 8080, 8443, 9000, 9100)
+_B64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+
+@dataclass(slots=True)
+class SlotContext:
+    """The values that one rendering has drawn so far; the same slot gives the same value again."""
+
+    platform: str
+    rng: random.Random
+    estate: Estate
+    memo: dict[str, str] = field(default_factory=dict)
+
+    def value(self, name: str, args: str = "") -> str:
+        """The value of `{{name:args}}` in this rendering."""
+        key = f"{name}:{args}"
+        found = self.memo.get(key)
+        if found is None:
+            found = self.memo[key] = slot_function(name)(self, args)
+        return found
+
+
+SlotFunction = Callable[[SlotContext, str], str]
+SLOTS: dict[str, SlotFunction] = {}
+
+
+def _slot(function: SlotFunction) -> SlotFunction:
+    SLOTS[function.__name__.strip("_")] = function
+    return function
+
+
+def slot_function(name: str) -> SlotFunction:
+    """The function of a slot, numbered (`user2`) or not.
+
+    Raises:
+        LexiconError: there is no such slot.
+    """
+    found = SLOTS.get(name) or SLOTS.get(name.rstrip("0123456789"))
+    if found is None:
+        raise LexiconError(f"unknown slot '{{{{{name}}}}}'", remedy=f"Known slots: {', '.join(sorted(SLOTS))}, payload")
+    return found
+
+
+def _length(args: str, default: int) -> int:
+    if not args:
+        return default
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", args):
+        raise LexiconError(f"'{args}' is no length", remedy="Write a number from 1 to 99999 after the colon")
+    return int(args)
+
+
+def _hexadecimal(rng: random.Random, n: int) -> str:
+    return f"{rng.getrandbits(4 * n):0{n}x}"
+
+
+@_slot
+def user(c: SlotContext, args: str) -> str:
+    return c.rng.choice(c.estate.users)
+
+
+@_slot
+def host(c: SlotContext, args: str) -> str:
+    return c.rng.choice(c.estate.hosts[args or c.platform])
+
+
+@_slot
+def domain(c: SlotContext, args: str) -> str:
+    return c.estate.domain
+
+
+@_slot
+def netbios(c: SlotContext, args: str) -> str:
+    return c.estate.netbios
+
+
+@_slot
+def guid(c: SlotContext, args: str) -> str:
+    text = str(uuid.UUID(int=c.rng.getrandbits(128), version=4))
+    return text.upper() if args == "upper" else text
+
+
+@_slot
+def _hex(c: SlotContext, args: str) -> str:
+    return _hexadecimal(c.rng, _length(args, 32))
+
+
+@_slot
+def sha1(c: SlotContext, args: str) -> str:
+    return _hexadecimal(c.rng, 40)
+
+
+@_slot
+def sha256(c: SlotContext, args: str) -> str:
+    return _hexadecimal(c.rng, 64)
+
+
+@_slot
+def md5(c: SlotContext, args: str) -> str:
+    return _hexadecimal(c.rng, 32)
+
+
+@_slot
+def _int(c: SlotContext, args: str) -> str:
+    match = re.fullmatch(r"(\d+)-(\d+)", args)
+    if match is None or int(match[1]) > int(match[2]):
+        raise LexiconError(f"'{args}' is no range", remedy="Write {{int:LOW-HIGH}} with LOW <= HIGH")
+    return str(c.rng.randint(int(match[1]), int(match[2])))
+
+
+@_slot
+def port(c: SlotContext, args: str) -> str:
+    return str(c.rng.choice(_PORTS) if c.rng.random() < 0.6 else c.rng.randint(1024, 65535))
+
+
+@_slot
+def pid(c: SlotContext, args: str) -> str:
+    return str(c.rng.randint(100, 8000) * (4 if c.platform == "windows" else 1))
+
+
+@_slot
+def ip(c: SlotContext, args: str) -> str:
+    return c.rng.choice(("192.0.2.", "198.51.100.", "203.0.113.")) + str(c.rng.randint(1, 254))
+
+
+@_slot
+def ip_private(c: SlotContext, args: str) -> str:
+    r = c.rng
+    net = r.choice((f"10.{r.randint(0, 255)}", f"172.{r.randint(16, 31)}", "192.168"))
+    return f"{net}.{r.randint(0, 255)}.{r.randint(1, 254)}"
+
+
+@_slot
+def mac(c: SlotContext, args: str) -> str:
+    return "02:" + ":".join(f"{c.rng.randrange(256):02x}" for _ in range(5))
+
+
+@_slot
+def sid(c: SlotContext, args: str) -> str:
+    return f"{c.estate.sid_base}-{c.rng.randint(1103, 9999)}"
+
+
+@_slot
+def version(c: SlotContext, args: str) -> str:
+    r = c.rng
+    parts = [r.randint(1, 24), r.randint(0, 20), r.randint(0, 9999 if r.random() < 0.3 else 40)]
+    if r.random() < 0.4:
+        parts.append(r.randint(0, 400))
+    return ".".join(map(str, parts))
+
+
+@_slot
+def date(c: SlotContext, args: str) -> str:
+    return (_EPOCH + dt.timedelta(days=c.rng.randrange(700))).strftime(args or "%Y-%m-%d")
+
+
+@_slot
+def time(c: SlotContext, args: str) -> str:
+    return (_EPOCH + dt.timedelta(seconds=c.rng.randrange(86400))).strftime(args or "%H:%M")
+
+
+@_slot
+def word(c: SlotContext, args: str) -> str:
+    return c.rng.choice(c.estate.words)
+
+
+@_slot
+def service(c: SlotContext, args: str) -> str:
+    return c.rng.choice(c.estate.services[c.platform])
+
+
+@_slot
+def product(c: SlotContext, args: str) -> str:
+    return c.rng.choice(c.estate.products)
+
+
+@_slot
+def pick(c: SlotContext, args: str) -> str:
+    return c.rng.choice(args.split("|"))
+
+
+@_slot
+def share(c: SlotContext, args: str) -> str:
+    unc = c.rng.choice(c.estate.shares)
+    return unc if c.platform == "windows" else "/mnt/" + unc.rsplit("\\", 1)[1]
+
+
+@_slot
+def drive(c: SlotContext, args: str) -> str:
+    return c.rng.choice("CDEF") + ":"
+
+
+@_slot
+def email(c: SlotContext, args: str) -> str:
+    return f"{c.value('user')}@{c.rng.choice(_RESERVED)}"
+
+
+@_slot
+def url(c: SlotContext, args: str) -> str:
+    r = c.rng
+    name = f"{r.choice(_HOST_PARTS)}.{r.choice(_RESERVED)}"
+    folder = "/".join(r.choice(c.estate.words) for _ in range(r.randint(0, 2)))
+    return f"{r.choice(('https', 'https', 'http'))}://{name}/{folder}{'/' if folder else ''}{args or r.choice(_FILES)}"
+
+
+@_slot
+def b64(c: SlotContext, args: str) -> str:
+    n = _length(args, 44)
+    if n % 4 == 0:
+        return base64.b64encode(c.rng.randbytes(n // 4 * 3)).decode()
+    return "".join(c.rng.choices(_B64, k=n))
+
+
+@_slot
+def path_home(c: SlotContext, args: str) -> str:
+    return {"windows": "C:\\Users\\", "linux": "/home/", "macos": "/Users/"}[c.platform] + c.value("user")
+
+
+@_slot
+def path_temp(c: SlotContext, args: str) -> str:
+    if c.platform == "windows":
+        return "C:\\Windows\\Temp" if c.rng.random() < 0.4 else c.value("path_home") + "\\AppData\\Local\\Temp"
+    if c.platform == "macos" and c.rng.random() < 0.5:
+        return f"/var/folders/{_hexadecimal(c.rng, 2)}/{_hexadecimal(c.rng, 30)}/T"
+    return c.rng.choice(("/tmp", "/tmp", "/var/tmp"))  # noqa: S108 - text of a command line, no file of ours
+
+
+@_slot
+def path_program(c: SlotContext, args: str) -> str:
+    name = c.value("product")
+    if c.platform == "windows":
+        return c.rng.choice(("C:\\Program Files\\", "C:\\Program Files (x86)\\")) + name
+    if c.platform == "macos":
+        return f"/Applications/{name}.app"
+    return "/opt/" + name.lower().replace(" ", "-")
