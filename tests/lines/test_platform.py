@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from cmdclf.lines import guess_platform
+
+
+@pytest.mark.parametrize(
+    ("platform", "line"),
+    [
+        ("windows", r"C:\Windows\System32\whoami.exe /all"),
+        ("windows", "powershell -enc SQBFAFgA"),
+        ("windows", "Get-Service -Name Spooler"),
+        ("windows", r"\\server\share\run.cmd"),
+        ("windows", "net user /domain"),
+        ("windows", r"type C:\Users\bob\x.txt"),
+        ("macos", "osascript -e 'display dialog 1'"),
+        ("macos", "/Applications/Safari.app/Contents/MacOS/Safari"),
+        ("macos", "ls /Users/bob/Library"),
+        ("macos", "sudo launchctl load x.plist"),
+        ("linux", "systemctl restart nginx"),
+        ("linux", r"sed -i 's/\/a/\/b/' /etc/x"),
+        ("linux", 'curl -H "Content-Type: application/json" https://example.com'),
+        ("linux", ""),
+    ],
+)
+def test_the_evidence_in_a_line_gives_its_platform(platform, line):
+    assert guess_platform(pa.array([line])).to_pylist() == [platform]
+
+
+def test_a_null_line_gives_the_default():
+    assert guess_platform(pa.array([None, "x.exe"], pa.string())).to_pylist() == ["linux", "windows"]
