@@ -1,0 +1,110 @@
+"""What a server's refusal means: try again, leave the line, stop the run, or give up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cmdclf.labels.verdict import clean_reply
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, OpenAIError
+
+    from cmdclf.labels.openai_judge import OpenAIJudge
+
+__all__ = ["Fault", "explain", "fault_of"]
+
+_RETRIED = (408, 409, 429)
+
+#: Error codes that say that no further request will be paid for, whatever the status.
+_QUOTA = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One failed attempt.
+
+    Args:
+        message: what the server said, bounded and clean.
+        note: the same for a count over many lines: no text that differs from line to line.
+        status: HTTP status, 0 where there was no answer.
+        retry: the same request may succeed later.
+        retry_after_s: how long the server asks to wait, or None.
+        stops: no further request can succeed, and that is nobody's mistake (quota).
+        fatal: no request can succeed with these settings.
+        remedy: what the user can do.
+    """
+
+    message: str
+    note: str
+    status: int = 0
+    retry: bool = False
+    retry_after_s: float | None = None
+    stops: bool = False
+    fatal: bool = False
+    remedy: str = ""
+
+
+def fault_of(error: OpenAIError) -> Fault:
+    """The meaning of an exception of the `openai` package."""
+    from openai import APIConnectionError, APIStatusError, APITimeoutError
+
+    if isinstance(error, APITimeoutError):
+        return Fault("it did not answer in time", "timed out", retry=True, remedy="Raise the timeout")
+    if isinstance(error, APIConnectionError):
+        return Fault(
+            "it can't be reached", "server not reached", retry=True, remedy="Check base_url and that the server runs"
+        )
+    if not isinstance(error, APIStatusError):
+        # A body that is no JSON although its status was 200, and the like.
+        return Fault(clean_reply(error, 300), "unreadable reply", retry=True)
+    status, code = error.status_code, str(error.code or "")
+    said = clean_reply(_said(error), 300)
+    if code in _QUOTA:
+        return Fault(f"the account's quota is used up ({code})", code, status, stops=True)
+    if status in (401, 403):
+        return Fault(
+            f"it refuses the key ({status}): {said}", "key refused", status, fatal=True, remedy="Check OPENAI_API_KEY"
+        )
+    if status == 404:
+        return Fault(
+            f"it doesn't know the address or the model (404): {said}",
+            "not found",
+            status,
+            fatal=True,
+            remedy="Check base_url (it usually ends in /v1) and the model's name",
+        )
+    if status in _RETRIED or status >= 500:
+        return Fault(
+            f"status {status}: {said}", f"status {status}", status, retry=True, retry_after_s=_retry_after(error)
+        )
+    return Fault(
+        f"it refuses the request ({status}): {said}",
+        f"refused by the server ({status})",
+        status,
+        remedy="Check that the model knows structured output and the chosen effort",
+    )
+
+
+def explain(fault: Fault, judge: OpenAIJudge) -> str:
+    """A sentence that names server and fault."""
+    return f"the server {judge.base_url or 'api.openai.com'} can't judge: {fault.message}"
+
+
+def _said(error: APIStatusError) -> str:
+    body = error.body
+    if isinstance(body, dict) and isinstance(body.get("message"), str):
+        return str(body["message"])
+    return str(error.message)
+
+
+def _retry_after(error: APIStatusError) -> float | None:
+    """Seconds from `retry-after-ms` or `retry-after`; dates and nonsense count as not given."""
+    for header, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            seconds = float(error.response.headers.get(header, "")) / unit
+        except ValueError:
+            continue
+        if 0 <= seconds < float("inf"):
+            return seconds
+    return None

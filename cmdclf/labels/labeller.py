@@ -1,0 +1,268 @@
+"""Lines in, verdicts in the ledger: redacted, guarded, judged once, kept as they come."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cmdclf.labels._tables import with_command_id
+from cmdclf.labels.guard import guard as guard_lines
+from cmdclf.labels.judge import Judge, JudgeRequest, Unanswered
+from cmdclf.labels.verdict import Verdict, verdicts_table
+from cmdclf.lines import decode_layers, redact, redact_many
+from cmdclf.progress import Progress
+from cmdclf.store import Store
+
+__all__ = ["LabelReport", "answered_ids", "label_lines", "requests_for"]
+
+#: Lines that are redacted, guarded and handed to the judge together.
+_CHUNK = 1024
+
+#: An answer that took longer than this is committed at once: losing it to a kill would cost more than the commit.
+_WORTH_KEEPING_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class LabelReport:
+    """What the ledger knows about the lines of one call.
+
+    The counts hold for all its lines, whether answered now or before, so that a run that was killed and resumed reports
+    the same as one that was not.
+
+    Args:
+        asked: distinct lines that were given.
+        answered: of these, how many have a verdict of this judge now.
+        pending: how many have none (asked = answered + pending).
+        benign, malicious, unsure: the verdicts after vetoes (answered = benign + malicious + unsure).
+        vetoed: benign verdicts that a veto turned into unsure (part of `unsure`).
+        cost_usd: what the verdicts on these lines cost, and what this call paid for attempts that gave none.
+        new: verdicts that this call added.
+        notes: why lines stayed pending in this call, with counts.
+        stopped: why the judge gave up before the end, or empty.
+    """
+
+    asked: int
+    answered: int
+    pending: int
+    benign: int
+    malicious: int
+    unsure: int
+    vetoed: int
+    cost_usd: float
+    new: int = 0
+    notes: dict[str, int] = field(default_factory=dict)
+    stopped: str = ""
+
+
+def label_lines(
+    store: Store,
+    judge: Judge,
+    lines: pa.Table,
+    *,
+    progress: bool = False,
+    batch: int = 64,
+    guard: bool = True,
+) -> LabelReport:
+    """Put the lines to the judge and its verdicts into the ledger; a line that it has answered is not asked again.
+
+    Every text is redacted before the judge sees it. With `guard` a benign verdict becomes `unsure` where an injection
+    phrase or a precise rule speaks against it, with the reason in `vetoed_by`. Verdicts are committed in transactions
+    of at most `batch`, slow ones each on its own, so that a killed run goes on where it stopped.
+
+    Args:
+        store: holds the ledger.
+        judge: whom to ask.
+        lines: `platform`, `command_line`, optionally `command_id` and `parent_command_line`. A line that occurs
+            twice is asked once.
+        progress: report on stderr.
+        batch: most verdicts in one transaction.
+        guard: False trusts the judge's `benign` in any case.
+
+    Raises:
+        JudgeError: the judge can't answer at all. What it answered before is in the ledger.
+    """
+    lines = _distinct(lines)
+    done = answered_ids(store, judge, lines["command_id"].combine_chunks())
+    todo = lines.filter(pc.invert(pc.is_in(lines["command_id"], done)))
+    run = _Run(store, judge, batch)
+    with Progress(f"asking {judge.name}", todo.num_rows, unit="lines", enabled=progress) as shown:
+        for start in range(0, todo.num_rows, _CHUNK):
+            for _ in run.ask(todo.slice(start, _CHUNK), guard=guard):
+                shown.update()
+            if run.stopped:
+                break
+    return run.report(lines["command_id"].combine_chunks(), todo.num_rows)
+
+
+class _Run:
+    """One call's state: verdicts not yet committed, and the counts."""
+
+    def __init__(self, store: Store, judge: Judge, batch: int) -> None:
+        self.store = store
+        self.judge = judge
+        self.batch = max(batch, 1)
+        self.buffer: list[Verdict] = []
+        self.new = 0
+        self.unpaid_usd = 0.0  # cost of attempts that gave no verdict
+        self.notes: Counter[str] = Counter()
+        self.stopped = ""
+
+    def ask(self, lines: pa.Table, *, guard: bool) -> Iterator[None]:
+        """Put one chunk to the judge; yields once per answer."""
+        vetoes = _vetoes(lines) if guard else {}
+        requests = requests_for(lines)
+        hashes = {request.command_id: request.text_sha256 for request in requests}
+        try:
+            for answer in self.judge.judge(requests):
+                if isinstance(answer, Unanswered):
+                    self.notes[answer.note] += 1
+                    self.unpaid_usd += answer.cost_usd
+                    if answer.stop:
+                        self.stopped = answer.note
+                else:
+                    self._keep(_vetoed(answer, hashes[answer.command_id], vetoes, guard=guard))
+                yield
+        finally:
+            # Also on Ctrl-C and on a judge's error: what was answered has been paid for.
+            self._commit()
+
+    def _keep(self, verdict: Verdict) -> None:
+        self.buffer.append(verdict)
+        if len(self.buffer) >= self.batch or verdict.latency_s > _WORTH_KEEPING_S:
+            self._commit()
+
+    def _commit(self) -> None:
+        if self.buffer:
+            self.store.append_verdicts(verdicts_table(self.buffer))
+            self.new += len(self.buffer)
+            self.buffer = []
+
+    def report(self, ids: pa.Array, put: int) -> LabelReport:
+        """Counts over all given lines, from the ledger."""
+        rows = _of_judge(self.store, self.judge, ids)
+        counts = Counter(rows["verdict"].to_pylist())
+        answered = rows.num_rows
+        silent = put - self.new - sum(self.notes.values())
+        if silent > 0:
+            self.notes["not reached" if self.stopped else "no answer"] += silent
+        return LabelReport(
+            asked=len(ids),
+            answered=answered,
+            pending=len(ids) - answered,
+            benign=counts["benign"],
+            malicious=counts["malicious"],
+            unsure=counts["unsure"],
+            vetoed=len(rows) - rows["vetoed_by"].null_count,
+            cost_usd=float(pc.sum(rows["cost_usd"]).as_py() or 0.0) + self.unpaid_usd,
+            new=self.new,
+            notes=dict(self.notes.most_common()),
+            stopped=self.stopped,
+        )
+
+
+def answered_ids(store: Store, judge: Judge, ids: pa.Array) -> pa.Array:
+    """Those of the given command_ids that the ledger holds a verdict of this judge for (name, model and prompt)."""
+    return _of_judge(store, judge, ids)["command_id"].combine_chunks()
+
+
+def _of_judge(store: Store, judge: Judge, ids: pa.Array) -> pa.Table:
+    """The latest verdict of this very judge on each line that it has answered.
+
+    The store knows judges by name. A line whose latest verdict under that name came from another model or prompt may
+    still have an older one of this judge: only then its history is read.
+    """
+    rows = store.verdicts(ids, judge=judge.name)
+    same = pa.chunked_array([pa.repeat(True, rows.num_rows)])
+    for column, wanted in (("model", judge.model), ("prompt_sha256", judge.prompt_sha256)):
+        if wanted is not None:
+            same = pc.and_(same, pc.fill_null(pc.equal(rows[column], wanted), False))
+    kept = [rows.filter(same)]
+    for command_id in rows.filter(pc.invert(same))["command_id"].to_pylist():
+        history = store.verdict_history(command_id)
+        mine = pc.equal(history["judge"], judge.name)
+        for column, wanted in (("model", judge.model), ("prompt_sha256", judge.prompt_sha256)):
+            if wanted is not None:
+                mine = pc.and_(mine, pc.fill_null(pc.equal(history[column], wanted), False))
+        found = history.filter(mine)
+        if found.num_rows:
+            kept.append(found.slice(found.num_rows - 1).select(rows.column_names))
+    return pa.concat_tables(kept)
+
+
+def _distinct(lines: pa.Table) -> pa.Table:
+    """The lines with command_id, each once, in order of appearance."""
+    lines = with_command_id(lines, "command_line")
+    numbered = pa.table({"id": lines["command_id"], "row": pa.array(range(lines.num_rows), pa.int64())})
+    first = numbered.group_by("id", use_threads=False).aggregate([("row", "min")])["row_min"]
+    return lines.take(pc.take(first, pc.sort_indices(first))).combine_chunks()
+
+
+def _vetoes(lines: pa.Table) -> dict[str, str]:
+    """command_id -> why a benign verdict on it doesn't count."""
+    checked = guard_lines(lines)
+    return {
+        command_id: ", ".join(reasons)
+        for command_id, reasons, veto in zip(
+            lines["command_id"].to_pylist(), checked["reasons"].to_pylist(), checked["veto"].to_pylist(), strict=True
+        )
+        if veto
+    }
+
+
+def _vetoed(verdict: Verdict, text_sha256: str, vetoes: dict[str, str], *, guard: bool) -> Verdict:
+    """The verdict as the ledger takes it: with the text's hash, and benign turned into unsure where it is vetoed."""
+    why = vetoes.get(verdict.command_id)
+    if guard and why is None and verdict.injection_suspected:
+        why = "judge:injection suspected"
+    if why is None or verdict.verdict != "benign":
+        return dataclasses.replace(verdict, text_sha256=text_sha256)
+    return dataclasses.replace(verdict, text_sha256=text_sha256, verdict="unsure", vetoed_by=why[:500])
+
+
+#: A run of characters that can carry an encoded text. Shorter runs are words and paths.
+_ENCODED = re.compile(r"[A-Za-z0-9+/_=-]{16,}")
+
+
+def requests_for(lines: pa.Table) -> list[JudgeRequest]:
+    """The lines as redacted requests, in order.
+
+    Redaction sees plain text only. Where a decoded layer holds a secret, the encoded text would carry it out unseen, so
+    every long encoded run of that line gives way to `<secret:encoded>` and the judge reads the redacted layer instead.
+
+    Args:
+        lines: `command_id`, `platform`, `command_line`, optionally `parent_command_line`; unredacted.
+    """
+    raw = [text or "" for text in lines["command_line"].to_pylist()]
+    texts = redact_many(pa.array(raw, pa.string())).to_pylist()
+    platforms = lines["platform"].to_pylist()
+    parents: list[str | None] = [None] * lines.num_rows
+    if "parent_command_line" in lines.column_names:
+        parents = lines["parent_command_line"].to_pylist()
+    requests = []
+    for command_id, platform, line, text, parent in zip(
+        lines["command_id"].to_pylist(), platforms, raw, texts, parents, strict=True
+    ):
+        shown, decoded = _with_layers(line, text, platform)
+        above = "" if not parent else _with_layers(parent, redact(parent, platform).text, platform)[0]
+        requests.append(JudgeRequest(command_id, platform, shown, above, decoded))
+    return requests
+
+
+def _with_layers(line: str, redacted: str, platform: str) -> tuple[str, tuple[str, ...]]:
+    """The redacted text, encoded secrets taken out, and the redacted texts that the line hides."""
+    layers: list[str] = []
+    secret = False
+    for layer in decode_layers(line, platform):
+        clean = redact(layer.text, platform)
+        secret = secret or (bool(clean.found) and layer.kind != "wrapper")
+        if layer.kind != "wrapper" or layers:  # an inner shell command is readable in the line itself
+            layers.append(clean.text)
+    if secret:
+        redacted = _ENCODED.sub("<secret:encoded>", redacted)
+    return redacted, tuple(layers)
