@@ -18,18 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cmdclf.errors import TelemetryError
+from cmdclf.lexicon.activity import event_hosts, event_seconds, event_table
 from cmdclf.lexicon.estate import Estate
 from cmdclf.lexicon.incidents import Burst, plan_incidents
 from cmdclf.lexicon.pools import Pool
-from cmdclf.lexicon.render import image_of
 from cmdclf.lexicon.split import PoolSplit, split_pool
 from cmdclf.lexicon.traffic import HeadPlan, TailPlan, plan_head, plan_tail
 from cmdclf.progress import Progress
-from cmdclf.telemetry import PROCESS_EVENT, Lake, command_ids
+from cmdclf.telemetry import Lake, command_ids
 
 __all__ = ["ReplayReport", "ReplaySettings", "replay", "truth_path"]
-
-_DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +255,10 @@ class _Run:
         rank = np.concatenate([head_rank, np.full(len(other), -1)])
         calm = len(rows) - len(attacks)
 
-        seconds = _times(self.human[rows], (s.start + dt.timedelta(days=number)).weekday() >= 5, rng)
-        host = self._hosts(pool.table.platform[rows], rng)
+        human = self.human[rows]
+        seconds = event_seconds(human, (s.start + dt.timedelta(days=number)).weekday() >= 5, rng)
+        platform = pool.table.platform[rows]
+        host = event_hosts(self.estate, platform, rng)
         at = calm
         for burst in bursts:
             until = at + len(burst.rows)
@@ -270,81 +270,8 @@ class _Run:
         micros = int(midnight.timestamp()) * 1_000_000 + (seconds * 1e6).astype(np.int64)
         line = pa.concat_arrays([pa.array(head_lines, pa.string()), other_lines])
         parent = pa.concat_arrays([pa.array(head_parents, pa.string()), other_parents])
-        events = self._events(micros, pool.table.platform[rows], line, parent, host, self.human[rows], rng)
+        events = event_table(self.estate, micros, platform, line, parent, host, human)
         return events.take(pa.array(order)), rows[order], rank[order]
-
-    def _hosts(self, platform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """An index into the estate's hosts of that platform; a few hosts are much busier than others."""
-        sizes = {p: len(names) for p, names in self.estate.hosts.items()}
-        size = np.array([sizes[p] for p in ("windows", "linux", "macos")])
-        code = _platform_code(platform)
-        drawn = (rng.random(len(platform)) ** 1.5 * size[code]).astype(np.int64)
-        return np.asarray(np.minimum(drawn, size[code] - 1))
-
-    def _events(
-        self,
-        micros: np.ndarray,
-        platform: np.ndarray,
-        line: pa.StringArray,
-        parent: pa.StringArray,
-        host: np.ndarray,
-        human: np.ndarray,
-        rng: np.random.Generator,
-    ) -> pa.Table:
-        n = len(micros)
-        code = _platform_code(platform)
-        names = [self.estate.hosts[p] for p in ("windows", "linux", "macos")]
-        offset = np.cumsum([0, *(len(group) for group in names)])[code]
-        flat = pa.array([host_name for group in names for host_name in group], pa.string())
-        people = len(self.estate.users)
-        # A host has one main user; user names of Windows carry the domain as sensors record it.
-        prefix = f"{self.estate.netbios}\\"
-        accounts = pa.array(
-            [prefix + u for u in self.estate.users]
-            + list(self.estate.users)
-            + ["NT AUTHORITY\\SYSTEM", "root", "root"],
-            pa.string(),
-        )
-        person = (host + offset) % people + np.where(code == 0, 0, people)
-        user = np.where(human, person, 2 * people + code)
-        images: dict[str, str | None] = {}
-        texts, where = line.to_pylist(), platform.tolist()
-        image = [
-            images.get(t) if t in images else images.setdefault(t, image_of(t, p))
-            for t, p in zip(texts, where, strict=True)
-        ]
-        parents = parent.to_pylist()
-        return pa.table(
-            {
-                "event_time": pa.array(micros, pa.timestamp("us", tz="UTC")),
-                "platform": pa.array(platform, pa.string()),
-                "command_line": line,
-                "image": pa.array(image, pa.string()),
-                "parent_image": pa.array(
-                    [t and image_of(t, p) for t, p in zip(parents, where, strict=True)], pa.string()
-                ),
-                "parent_command_line": parent,
-                "user": accounts.take(pa.array(user)),
-                "host": flat.take(pa.array(host + offset)),
-                "source_format": pa.array(["replay"] * n, pa.string()),
-                "quoting": pa.array(["native"] * n, pa.string()),
-                "count": pa.array(np.ones(n, np.int32)),
-            },
-            schema=PROCESS_EVENT,
-        )
-
-
-def _platform_code(platform: np.ndarray) -> np.ndarray:
-    return np.asarray(np.where(platform == "windows", 0, np.where(platform == "linux", 1, 2)))
-
-
-def _times(human: np.ndarray, weekend: bool, rng: np.random.Generator) -> np.ndarray:
-    """(n,) float64 seconds of the day: people work around two peaks, machines (and weekends) spread evenly."""
-    n = len(human)
-    peak = np.where(rng.random(n) < 0.5, 10.25, 14.5) * 3600
-    working = np.clip(peak + rng.normal(0, 1.4 * 3600, n), 0, _DAY_SECONDS - 1)
-    anytime = rng.random(n) * _DAY_SECONDS
-    return np.asarray(np.where(human & (not weekend), working, anytime))
 
 
 def _make_room(root: Path, name: str, overwrite: bool) -> None:

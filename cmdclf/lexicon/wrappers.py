@@ -49,7 +49,7 @@ _ZSH = ("/bin/zsh -c {0}", "zsh -c {0}", "/bin/sh -c {0}", "/bin/bash -c {0}", "
 _TO_COMMAND = {
     "powershell": re.compile(
         r"(?:\s*[-/](?:nop\w*|noni\w*|nol\w*|noe\w*|sta|mta|(?:ep|ex\w*|w|wi\w*)\s+\w+))*\s*"
-        r"[-/](?P<flag>c|co\w*|e|ec|en\w*)\s+(?P<text>.+)$",
+        r"(?:[-/](?P<flag>c|co\w*|e|ec|en\w*)\s+(?P<text>.+)|(?P<bare>(?:&\s*)?[^\s/&-].*))$",
         re.IGNORECASE | re.DOTALL,
     ),
     "cmd": re.compile(r"(?:\s*/[dsqevx](?::on|:off)?)*\s*/c\s*(?P<text>.+)$", re.IGNORECASE | re.DOTALL),
@@ -86,9 +86,11 @@ def peel(line: str) -> tuple[str, str] | None:
     match = _TO_COMMAND[shell].match(line, (head.end() - 1) if head else 0)
     if match is None:
         return None
-    text = _unquoted(match["text"], shell)
+    # PowerShell takes text without -Command, too: `powershell.exe Get-Date`, `"powershell.exe" & {Get-Date}`.
+    bare = match.groupdict().get("bare")
+    text = _unquoted(match["text"] if bare is None else bare, shell)
     if shell == "powershell":
-        if match["flag"].lower().startswith("e"):
+        if bare is None and match["flag"].lower().startswith("e"):
             try:
                 text = base64.b64decode(text, validate=True).decode("utf-16-le")
             except ValueError:
