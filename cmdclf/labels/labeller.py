@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cmdclf.labels._tables import with_command_id
 from cmdclf.labels.guard import guard as guard_lines
 from cmdclf.labels.judge import Judge, JudgeRequest, Unanswered
+from cmdclf.labels.tables import with_command_id
 from cmdclf.labels.verdict import Verdict, verdicts_table
 from cmdclf.lines import decode_layers, redact, redact_many
 from cmdclf.progress import Progress

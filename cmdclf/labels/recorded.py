@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.errors import JudgeError
-from cmdclf.labels._tables import lookup, read_table, text_column, with_command_id
 from cmdclf.labels.judge import Answer, JudgeRequest, Unanswered
+from cmdclf.labels.tables import lookup, read_table, text_column, with_command_id
 from cmdclf.labels.verdict import LABELS, Label, Verdict, clean_reply
 from cmdclf.lines import mask, redact_many
 
@@ -90,22 +89,13 @@ class RecordedJudge:
 
     @property
     def lines(self) -> pa.Table:
-        """The recorded lines themselves, distinct: command_id, platform, command_line.
-
-        Raises:
-            JudgeError: the file names its lines by command_id only.
-        """
+        """The recorded lines whose text the file holds, distinct: command_id, platform, command_line; maybe none."""
+        schema = pa.schema([(name, pa.string()) for name in ("command_id", "platform", "command_line")])
         if self._text is None or "platform" not in self._rows.column_names:
-            raise JudgeError(
-                "the recorded verdicts come without their command lines",
-                file=self.file,
-                remedy="Give a store that knows the lines, or add the columns command_line and platform",
-            )
-        first = _first_rows(self._rows["command_id"])[1]
-        rows = self._rows.take(first)
-        return pa.table(
-            {"command_id": rows["command_id"], "platform": rows["platform"], "command_line": rows[self._text]}
-        )
+            return schema.empty_table()
+        rows = self._rows.take(_first_rows(self._rows["command_id"])[1])
+        rows = rows.filter(pc.and_(pc.is_valid(rows["platform"]), pc.is_valid(rows[self._text])))
+        return pa.table([rows["command_id"], rows["platform"], rows[self._text]], schema=schema)
 
     @property
     def command_ids(self) -> pa.Array:
@@ -220,9 +210,3 @@ def _confidence(record: dict[str, Any]) -> float:
     share = float(percent) / 100.0
     verdict: Label = record["verdict"]
     return {"malicious": share, "benign": 1.0 - share, "unsure": 1.0 - abs(2.0 * share - 1.0)}[verdict]
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, as 64 hexadecimal characters."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.errors import JudgeError
-from cmdclf.labels._tables import lookup, read_table, with_command_id
 from cmdclf.labels.judge import Answer, JudgeRequest, Unanswered
+from cmdclf.labels.tables import lookup, read_table, with_command_id
 from cmdclf.labels.verdict import Label, Verdict
 
 __all__ = ["TruthJudge"]

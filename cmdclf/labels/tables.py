@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pyarrow.parquet as pq
 from cmdclf.errors import JudgeError
 from cmdclf.telemetry import command_ids
 
-__all__ = ["lookup", "read_table", "text_column", "with_command_id"]
+__all__ = ["lookup", "read_table", "text_column", "with_command_id", "write_table"]
 
 PLATFORMS = ("windows", "linux", "macos")
 
@@ -50,6 +52,27 @@ def read_table(source: pa.Table | Sequence[dict[str, Any]] | str | Path) -> tupl
             f"the file can't be read ({error.strerror or error})", file=path, remedy="Check the path"
         ) from error
     return _plain(table), path
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table as Parquet, or as JSON lines where the name ends in `.jsonl`; whole or not at all.
+
+    Raises:
+        OSError: the disk is full, the folder is missing, and the like. The file keeps its old content then.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        if path.suffix in (".jsonl", ".ndjson"):
+            with part.open("w", encoding="utf-8") as handle:
+                for batch in table.to_batches(max_chunksize=10_000):
+                    handle.writelines(
+                        json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in batch.to_pylist()
+                    )
+        else:
+            pq.write_table(table, part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _plain(table: pa.Table) -> pa.Table:

@@ -1,0 +1,38 @@
+"""`cmdclf guard`: prompt injection and vetoes, line by line."""
+
+from __future__ import annotations
+
+import argparse
+
+from cmdclf.cli._lines_io import (
+    add_io_arguments,
+    command_lines,
+    open_lines,
+    open_writer,
+    parents,
+    platforms,
+    with_columns,
+)
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    add_io_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write every row with `injection`, `reasons` and `veto`."""
+    import pyarrow as pa
+
+    from cmdclf.labels import guard
+
+    lines = open_lines(args.file, format=args.format)
+    with open_writer(args, lines, text_columns=("injection", "veto", "reasons", "command_line")) as out:
+        for batch in lines:
+            columns = [platforms(batch, args.platform), command_lines(batch), parents(batch)]
+            names = ["platform", "command_line", "parent_command_line"]
+            checked = guard(pa.table(columns, names=names)).combine_chunks()
+            out.write(with_columns(batch, **{name: checked[name].combine_chunks() for name in checked.column_names}))
+    return 0
