@@ -48,8 +48,8 @@ _ZSH = ("/bin/zsh -c {0}", "zsh -c {0}", "/bin/sh -c {0}", "/bin/bash -c {0}", "
 #: What stands between the shell's name and the text that it runs.
 _TO_COMMAND = {
     "powershell": re.compile(
-        r"(?:\s*[-/](?:nop\w*|noni\w*|nol\w*|noe\w*|sta|mta|(?:ep|ex\w*|w|wi\w*)\s+\w+))*\s*"
-        r"(?:[-/](?P<flag>c|co\w*|e|ec|en\w*)\s+(?P<text>.+)|(?P<bare>(?:&\s*)?[^\s/&-].*))$",
+        r"(?:\s*[-/](?:nop\w*+|noni\w*+|nol\w*+|noe\w*+|sta|mta|(?:ep|ex\w*|w|wi\w*)\s++\w++))*+\s*"
+        r"(?:[-/](?P<flag>c|co\w*|e|ec|en\w*)\s+(?P<text>.+)|(?P<bare>(?<=\s)(?:&\s*)?[^\s/&-].*))$",
         re.IGNORECASE | re.DOTALL,
     ),
     "cmd": re.compile(r"(?:\s*/[dsqevx](?::on|:off)?)*\s*/c\s*(?P<text>.+)$", re.IGNORECASE | re.DOTALL),
@@ -71,8 +71,8 @@ def _unquoted(text: str, shell: str) -> str:
     text = text.strip()
     if len(text) > 1 and text[0] == text[-1] and text[0] in ('"' if shell != "sh" else "\"'"):
         inner = text[1:-1].replace('\\"', "\0")
-        # A quote inside means that the outer two don't belong together: `"a b" and "c"`.
-        if text[0] not in inner:
+        # cmd itself takes off the first and the last quote. Elsewhere a quote inside means that the outer two don't belong together: `"a b" and "c"`.
+        if shell == "cmd" or text[0] not in inner:
             return inner.replace("\0", '"')
     return text
 
