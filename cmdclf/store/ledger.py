@@ -1,0 +1,80 @@
+"""The label ledger: append-only, a later verdict supersedes an earlier one and never erases it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cmdclf.errors import StoreError
+from cmdclf.store.database import Database, _translated
+from cmdclf.store.schema import LEDGER_ROW, VERDICT_COUNTS, VERDICTS, checked
+
+__all__ = ["Ledger"]
+
+_COLUMNS = ", ".join(LEDGER_ROW.names)
+_VALUES = ("benign", "malicious", "unsure")
+
+
+class Ledger(Database):
+    """The table `verdict`."""
+
+    def append_verdicts(self, table: pa.Table) -> None:
+        """Append rows of LEDGER_ROW in their order; on return they are on the disk.
+
+        They are committed on their own, also inside a transaction or a stage: whoever paid for an answer keeps it, even
+        if the stage around it fails. A missing `judged_at` becomes now.
+
+        Raises:
+            StoreError: a column is missing or holds nulls, or a verdict is none of benign, malicious, unsure.
+        """
+        rows = checked(table, LEDGER_ROW, "verdicts")
+        odd = rows.filter(pc.invert(pc.is_in(rows.column("verdict"), pa.array(_VALUES))))
+        if odd.num_rows:
+            raise StoreError(
+                f"{odd.column('verdict')[0].as_py()!r} is no verdict",
+                remedy=f"A verdict is one of {', '.join(_VALUES)}",
+            )
+        now = pa.scalar(self._clock(), pa.timestamp("us", tz="UTC"))
+        place = LEDGER_ROW.get_field_index("judged_at")
+        rows = rows.set_column(place, LEDGER_ROW.field(place), pc.fill_null(rows.column(place), now))
+        rows = rows.append_column("place", pa.array(range(rows.num_rows), pa.int64()))
+        with _translated(self.path), self._given(rows, on=self._ledger):
+            self._ledger.execute(f"insert into verdict({_COLUMNS}) select {_COLUMNS} from given order by place")  # noqa: S608
+
+    def verdicts(
+        self, ids: pa.Array | pa.ChunkedArray | Sequence[str] | None = None, *, judge: str | None = None
+    ) -> pa.Table:
+        """VERDICTS: the latest row of each command_id, ordered by command_id.
+
+        Args:
+            ids: only these command_ids; ids without a verdict are left out. None means all.
+            judge: the latest row that this judge wrote, whatever others said later.
+        """
+        limit = "" if ids is None else "and command_id in (select command_id from given)"
+        sql = (
+            f"select seq, {_COLUMNS} from verdict where ($judge is null or judge = $judge) {limit}"  # noqa: S608
+            " qualify row_number() over (partition by command_id order by seq desc) = 1 order by command_id"
+        )
+        if ids is None:
+            return self._table(sql, VERDICTS, {"judge": judge}, on=self._ledger)
+        array = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(ids, pa.string())
+        with self._given(pa.table({"command_id": array}), on=self._ledger):
+            return self._table(sql, VERDICTS, {"judge": judge}, on=self._ledger)
+
+    def verdict_history(self, command_id: str) -> pa.Table:
+        """VERDICTS: every row of one command line, oldest first."""
+        sql = f"select seq, {_COLUMNS} from verdict where command_id = $id order by seq"  # noqa: S608
+        return self._table(sql, VERDICTS, {"id": command_id}, on=self._ledger)
+
+    def verdict_counts(self) -> pa.Table:
+        """VERDICT_COUNTS: lines by the judge, verdict and veto of their latest row, with what those rows cost."""
+        return self._table(
+            "select judge, verdict, vetoed, count(*) as lines, coalesce(sum(cost_usd), 0) as cost_usd from ("
+            " select judge, verdict, vetoed_by is not null as vetoed, cost_usd from verdict"
+            " qualify row_number() over (partition by command_id order by seq desc) = 1)"
+            " group by all order by all",
+            VERDICT_COUNTS,
+            on=self._ledger,
+        )
