@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     if args.format != "auto":
         get_reader(args.format)
     lake = Lake(args.lake)
-    files = list(log_files(args.files))
+    files = list(log_files(args.files, lake=lake))
     if not files:
         raise TelemetryError("there is no file in the folders named", file=args.files[0])
     reports: list[IngestReport] = []
@@ -59,6 +59,9 @@ def run(args: argparse.Namespace) -> int:
                 reports.append(ingest_file(path, lake, format=args.format, options=options))
             except TelemetryError as error:
                 faults.append(error)
+            except OSError:
+                print(_table(reports) if reports else "nothing was ingested")
+                raise
             progress.update()
     if reports:
         print(_table(reports))

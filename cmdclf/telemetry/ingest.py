@@ -48,12 +48,17 @@ class IngestReport:
     replaced: bool = False
 
 
-def log_files(paths: Iterable[str | Path]) -> Iterator[Path]:
-    """The files named, and for a folder all files in it and below, in order; hidden ones are left out."""
+def log_files(paths: Iterable[str | Path], *, lake: Lake | None = None) -> Iterator[Path]:
+    """The files named, and for a folder all files in it and below, in order; hidden ones are left out.
+
+    A lake that lies in such a folder isn't a log: its own files are left out too.
+    """
+    inside = None if lake is None else lake.root.resolve()
     for path in map(Path, paths):
         if path.is_dir():
             inner = (p for p in path.rglob("*") if p.is_file())
-            yield from sorted(p for p in inner if not any(x.startswith(".") for x in p.relative_to(path).parts))
+            shown = sorted(p for p in inner if not any(x.startswith(".") for x in p.relative_to(path).parts))
+            yield from (p for p in shown if inside is None or inside not in p.resolve().parents)
         else:
             yield path
 
@@ -87,7 +92,7 @@ def ingest(
     if format != "auto":
         get_reader(format)
     reports = []
-    for path in log_files(paths):
+    for path in log_files(paths, lake=lake):
         try:
             reports.append(ingest_file(path, lake, format=format, options=options))
         except TelemetryError as error:

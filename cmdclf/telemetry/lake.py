@@ -8,7 +8,7 @@ import re
 import shutil
 import socket
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, timedelta
 from pathlib import Path
 from types import TracebackType
 
@@ -111,7 +111,8 @@ class Lake:
     def parts(self, name: str) -> list[Path]:
         """All files of a part, on all days, its quarantine included."""
         found = [*self.root.glob(f"day=*/{name}.parquet"), *self.root.glob(f"day=*/{name}.seg*.parquet")]
-        return sorted([*found, *self.root.glob(f"quarantine/{name}.parquet")])
+        rejected = [*self.root.glob(f"quarantine/{name}.parquet"), *self.root.glob(f"quarantine/{name}.seg*.parquet")]
+        return sorted([*found, *rejected])
 
     def _folder(self, day: date) -> Path:
         return self.root / f"day={day.isoformat()}"
@@ -154,11 +155,10 @@ class LakeWriter:
                 self._close()
                 self._commit()
                 self.days = dict(sorted(self.days.items()))
-            else:
-                for writer in self._writers.values():
-                    with contextlib.suppress(OSError, pa.ArrowException):  # the first error is the one to report
-                        writer.close()
         finally:
+            for writer in self._writers.values():  # left open by an error, and that error is the one to report
+                with contextlib.suppress(OSError, pa.ArrowException):
+                    writer.close()
             shutil.rmtree(self._aside, ignore_errors=True)
             with contextlib.suppress(OSError):
                 self._aside.parent.rmdir()
@@ -170,7 +170,13 @@ class LakeWriter:
         missing = set(PROCESS_EVENT.names) - set(batch.schema.names)
         if missing:
             raise TelemetryError(f"a batch for the lake lacks the columns {sorted(missing)}")
-        batch = batch.select(PROCESS_EVENT.names).cast(PROCESS_EVENT)
+        try:
+            batch = batch.select(PROCESS_EVENT.names).cast(PROCESS_EVENT)
+        except (pa.ArrowException, ValueError) as error:
+            raise TelemetryError(f"a batch for the lake isn't of the schema of process events ({error})") from error
+        for field, column in zip(PROCESS_EVENT, batch.columns, strict=True):
+            if column.null_count and not field.nullable:
+                raise TelemetryError(f"a batch for the lake has a null in {field.name}")
         micros = batch.column("event_time").cast(pa.int64()).to_numpy(zero_copy_only=False)
         days = np.floor_divide(micros, _US_PER_DAY)
         for day in np.unique(days).tolist():
@@ -179,7 +185,7 @@ class LakeWriter:
             share = batch if len(rows) == batch.num_rows else batch.take(pa.array(rows))
             self._waiting.setdefault(day, []).append(share)
             self._waiting_bytes += share.nbytes
-            as_date = datetime.fromtimestamp(day * 86_400, UTC).date()
+            as_date = _date(day)
             self.days[as_date] = self.days.get(as_date, 0) + len(rows)
         if self._waiting_bytes > _BUFFER_BYTES:
             self._flush()
@@ -191,7 +197,7 @@ class LakeWriter:
 
     def _flush(self) -> None:
         for day in sorted(self._waiting):
-            as_date = datetime.fromtimestamp(day * 86_400, UTC).date()
+            as_date = _date(day)
             path = self._aside / f"day={as_date.isoformat()}.{self._segment}.parquet"
             self._writer(path, PROCESS_EVENT).write_table(pa.Table.from_batches(self._waiting.pop(day), PROCESS_EVENT))
             if len(self._writers) >= _OPEN_WRITERS:  # a log with wild dates must not exhaust the file handles
@@ -276,6 +282,13 @@ class LakeWriter:
             match = re.fullmatch(rf".*\.{host}\.(\d+)", folder.name)
             if match and not _alive(int(match.group(1))):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _date(day: int) -> date:
+    try:
+        return date(1970, 1, 1) + timedelta(days=day)
+    except OverflowError:
+        raise TelemetryError("an event's time is beyond the year 9999 or before the year 1") from None
 
 
 def _alive(pid: int) -> bool:

@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from cmdclf.errors import TelemetryError
-from cmdclf.telemetry.readers.base import MAX_RECORD_BYTES, ReadOptions, Rejected, Skipped
+from cmdclf.telemetry.readers.base import RAW_CHARACTERS, ReadOptions, Rejected, Skipped
 from cmdclf.telemetry.readers.containers import lines_of, members_of
 from cmdclf.telemetry.readers.normalise import TOO_LONG, normalise, text_array
 from cmdclf.telemetry.readers.parquet import columns_of, profile_of, starts
 from cmdclf.telemetry.readers.profiles import Profile, choose
-from cmdclf.telemetry.schema import clean_text
+from cmdclf.telemetry.schema import MAX_LINE_BYTES, clean_text
 
 __all__ = ["CsvReader"]
 
@@ -49,7 +49,7 @@ class CsvReader:
     def read(self, path: Path, options: ReadOptions) -> Iterator[pa.RecordBatch | Rejected | Skipped]:
         """Process events of a CSV file; see `Reader.read`. Blank lines are no records."""
         # The module's bound on a field is process-wide and 128 KiB by default: a command line may be longer.
-        csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD_BYTES))
+        csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
         anything = False
         for member in members_of(path):
             rows = _Rows(member.stream)
@@ -63,43 +63,81 @@ class CsvReader:
             raise TelemetryError("the file is empty", file=path, remedy="Check how it was exported")
 
 
-class _Rows:
-    """Numbered rows of one stream; None stands for a row that the csv module refuses or that is too long."""
+class _TooLong(Exception):
+    """A physical line beyond the limit; the csv module never sees it."""
+
+
+class _Lines:
+    """Decoded lines for the csv module; it remembers what the module took for the current row, and can take it back."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._lines = lines_of(stream)
-        self._cut = False
-        self._rows: Iterator[list[str]] = iter(())
+        self._again: list[str] = []
+        self.taken: list[str] = []
 
-    def _text(self) -> Iterator[str]:
-        for line, cut in self._lines:
-            self._cut = self._cut or cut
-            yield line.decode("utf-8", "surrogateescape")
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        if self._again:
+            text = self._again.pop()
+        else:
+            line, cut = next(self._lines)
+            text = line.decode("utf-8", "surrogateescape")
+            if cut:
+                raise _TooLong(text)
+        self.taken.append(text)
+        return text
+
+    def put_back(self, lines: list[str]) -> None:
+        self._again.extend(reversed(lines))
+
+
+class _Rows:
+    """Rows of one stream as (fields, "", "") or, where there is no such row, as (None, reason, raw text)."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._lines = _Lines(stream)
+        self._delimiter = ","
 
     def header(self) -> list[str] | None:
-        text = self._text()
-        for first in text:
-            if first.strip():
-                delimiter = _delimiter(first)
-                self._rows = csv.reader(text, delimiter=delimiter)
-                return [clean_text(n).strip() for n in _fields(first.rstrip("\r\n"), delimiter)]
+        try:
+            for first in self._lines:
+                if first.strip():
+                    self._delimiter = _delimiter(first)
+                    return [clean_text(n).strip() for n in _fields(first.rstrip("\r\n"), self._delimiter)]
+        except _TooLong:
+            return []
         return None
 
-    def __iter__(self) -> Iterator[tuple[list[str] | None, str]]:
+    def __iter__(self) -> Iterator[tuple[list[str] | None, str, str]]:
+        # Strict: where a quote isn't closed or stands alone the module would otherwise change or swallow command lines.
+        rows = csv.reader(self._lines, delimiter=self._delimiter, strict=True)
+        taken = self._lines.taken
         while True:
+            taken.clear()
             try:
-                row = next(self._rows, None)
+                row = next(rows, None)
             except csv.Error as error:
-                self._cut = False
-                yield None, f"a row that is no CSV ({error})"
+                # An open quote may have swallowed good rows: only the line that opened it is lost.
+                first, *others = taken
+                self._lines.put_back(others)
+                long = len(first) > MAX_LINE_BYTES
+                yield None, TOO_LONG if long else f"a row that is no valid CSV ({error})", first
+                continue
+            except _TooLong as error:
+                if not taken:
+                    yield None, TOO_LONG, str(error)
+                    continue
+                first, *others = taken
+                self._lines.put_back(others)
+                yield None, "a row that is no valid CSV (a quote is open before a line of more than 16 MiB)", first
+                yield None, TOO_LONG, str(error)
                 continue
             if row is None:
                 return
-            if self._cut:
-                self._cut = False
-                yield None, TOO_LONG
-            elif row:
-                yield row, ""
+            if row:
+                yield row, "", ""
 
 
 def _read_member(
@@ -109,10 +147,10 @@ def _read_member(
     waiting: list[list[str]] = []
     numbers: list[int] = []
     size = number = 0
-    for row, fault in rows:
+    for row, fault, text in rows:
         number += 1
         if row is None:
-            yield Rejected(number, fault, "", member)
+            yield Rejected(number, fault, clean_text(text[:RAW_CHARACTERS]), member)
             continue
         if len(row) > width and any(row[width:]):
             yield Rejected(number, f"a row with more than the header's {width} fields", _as_line(row), member)

@@ -89,6 +89,7 @@ class JsonRecords:
         decoder = json.JSONDecoder()
         array = text.lstrip().startswith("[")
         at = text.index("[") + 1 if array else 0
+        indent = _indent(text, at)
         number = 0
         while True:
             at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
@@ -98,9 +99,12 @@ class JsonRecords:
             try:
                 value, end = decoder.raw_decode(text, at)
             except (ValueError, RecursionError) as error:
-                # Without line ends there is no place to go on from: the rest is one record that can't be read.
-                yield number, None, text[at : at + RAW_CHARACTERS], f"no valid JSON from here on ({_why(error)})"
-                return
+                yield number, None, text[at : at + RAW_CHARACTERS], f"no valid JSON ({_why(error)})"
+                # Go on at the next object that begins a line in the column of the first one.
+                at = text.find(f"\n{indent}{{", at) + 1
+                if not at:
+                    return
+                continue
             raw = text[at : min(end, at + RAW_CHARACTERS)]
             at = end
             records = _listed(value)
@@ -111,6 +115,13 @@ class JsonRecords:
                 yield number, *_checked(inner, json.dumps(inner, ensure_ascii=False)[:RAW_CHARACTERS])
                 number += 1
             number -= 1
+
+
+def _indent(text: str, at: int) -> str:
+    """What stands between the line's beginning and the first object."""
+    place = text.find("{", at)
+    before = text[text.rfind("\n", 0, place) + 1 : place] if place > 0 else ""
+    return before if before.isspace() else ""
 
 
 def _listed(value: Any) -> list[Any] | None:

@@ -33,7 +33,7 @@ _PLATFORM_NAMES = (
     (r"(?i)^\s*(?:darwin|mac|osx|os x)", "macos"),
     (r"(?i)^\s*(?:win|microsoft)", "windows"),
     (
-        r"(?i)^\s*lin|linux|gnu|ubuntu|debian|centos|rhel|red ?hat|fedora|suse|amazon|amzn|alpine|arch|rocky|oracle",
+        r"(?i)^\s*lin|linux|gnu|ubuntu|debian|centos|rhel|red ?hat|fedora|suse|amazon|amzn|alpine|^arch|rocky|oracle",
         "linux",
     ),
 )

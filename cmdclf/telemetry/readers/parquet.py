@@ -42,6 +42,10 @@ class ParquetReader:
                 for batch in file.iter_batches(batch_size=options.batch_rows, columns=sorted(wanted)):
                     yield from self._batch(batch, start, profile, options)
                     start += batch.num_rows
+                if start != file.metadata.num_rows:
+                    raise TelemetryError(
+                        f"the Parquet file promises {file.metadata.num_rows:,} rows and holds {start:,}", file=path
+                    )
         except (pa.ArrowException, OSError) as error:
             raise TelemetryError(
                 f"the Parquet file is damaged ({str(error).strip().splitlines()[0][:200]})",

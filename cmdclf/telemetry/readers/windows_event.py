@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from cmdclf.telemetry.readers.base import RAW_CHARACTERS, ReadOptions, Rejected, Skipped
-from cmdclf.telemetry.readers.jsonl import JsonRecords, Rows, fields_of, first_record, records_of
+from cmdclf.telemetry.readers.jsonl import JsonRecords, Rows, dig, fields_of, first_record, records_of
 from cmdclf.telemetry.readers.profiles import PROFILES, mapped
 from cmdclf.telemetry.schema import clean_text
 
@@ -17,6 +17,14 @@ __all__ = ["WindowsEventReader"]
 
 _PROFILE = next(p for p in PROFILES if p.name == "windows_event")
 _ABSENT = (None, "", "-", "?")
+#: Winlogbeat's modules move event data to ECS names.
+_MOVED = {
+    "CommandLine": "process.command_line",
+    "Image": "process.executable",
+    "ParentImage": "process.parent.executable",
+    "ParentCommandLine": "process.parent.command_line",
+    "User": "user.name",
+}
 NO_POLICY = "4688 without a command line (audit policy off)"
 
 
@@ -97,6 +105,7 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
     winlog = record.get("winlog")
     if isinstance(winlog, dict):
         return {
+            **{ours: dig(record, theirs) for ours, theirs in _MOVED.items()},
             **_data(winlog.get("event_data")),
             "EventID": winlog.get("event_id"),
             "Channel": winlog.get("channel"),
