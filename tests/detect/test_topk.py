@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmdclf.detect import RANKED, TopK
@@ -11,6 +11,7 @@ from cmdclf.detect import RANKED, TopK
 SCORES = st.one_of(st.sampled_from([0.0, -0.0, 0.5, 1.0, float("inf"), -float("inf")]), st.floats(allow_nan=False))
 
 
+@settings(deadline=None)
 @given(
     rows=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), SCORES, max_size=60),
     k=st.integers(1, 20),

@@ -1,0 +1,21 @@
+"""Which candidates are worth a label at a given budget."""
+
+from __future__ import annotations
+
+from cmdclf.select.candidates import CANDIDATES, check_candidates
+from cmdclf.select.mined import MinedSelector
+from cmdclf.select.published import PublishedSelector
+from cmdclf.select.random_lines import RandomSelector
+from cmdclf.select.registry import SELECTORS, get_selector
+from cmdclf.select.selector import Selector
+
+__all__ = [
+    "CANDIDATES",
+    "SELECTORS",
+    "MinedSelector",
+    "PublishedSelector",
+    "RandomSelector",
+    "Selector",
+    "check_candidates",
+    "get_selector",
+]
