@@ -1,0 +1,273 @@
+"""Trains the bundled static embedder with sentence-transformers: vocabulary, triplets, contrastive training, manifest.
+
+    python -m cmdclf.features.train_static --data POOL.parquet... --out data/embedder
+
+Needs the extra `train`. Rows under a copyleft licence are left out (column `license`). The vocabulary is learned by BPE
+on folded lines and then thinned: a token stays only if several sources use it and it names no host, so that no verbatim
+fragment of a source is shipped. Seeds are fixed; minutes on two cores.
+
+Method: static token embeddings as in sentence-transformers' `StaticEmbedding`; multiple-negatives ranking loss
+(Henderson et al. 2017, section 4.4) with one hard negative each; initial lengths follow SIF (Arora et al. 2017).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cmdclf.errors import MissingExtraError
+from cmdclf.features.embed_static import THRESHOLD_COSINE, StaticEmbedder, seal_manifest
+from cmdclf.features.embed_text import build_trie, fold_lines, token_rows
+from cmdclf.features.train_pairs import Line, PairMaker
+from cmdclf.progress import Progress
+
+__all__ = ["load_lines", "main", "train", "train_vectors", "train_vocabulary", "write_model"]
+
+_COPYLEFT = re.compile(r"(?i)gpl")
+_TEXT_COLUMNS = ("process_command_line", "command_line")
+_HOST = re.compile(
+    r"[a-z0-9-]{2,}\.(com|net|org|io|gov|edu|co|uk|de|local|corp|lan|internal|cloud|dev|app|ai|us|eu|me)\b"
+)
+_SECRET = re.compile(r"[a-z0-9]@[a-z0-9]|pass(word|wd)?[=:].|token[=:].|secret[=:].|key[=:].|bearer .")
+MAX_TOKEN = 24
+
+
+def load_lines(
+    paths: Sequence[Path], *, most_per_file: int = 150_000, seed: int = 0
+) -> tuple[list[Line], dict[str, int]]:
+    """Distinct lines of the Parquet files, GPL-family rows left out, and how many lines each licence gave.
+
+    Args:
+        paths: files with `process_command_line` or `command_line`; optional platform, group_id, source, license.
+        most_per_file: a larger file is thinned to this many distinct lines.
+        seed: of the thinning.
+    """
+    lines: dict[tuple[str, str], Line] = {}
+    licences: dict[str, int] = {}
+    for path in paths:
+        names = pq.read_schema(path).names
+        text_column = next(c for c in _TEXT_COLUMNS if c in names)
+        wanted = [
+            text_column,
+            *(c for c in ("platform", "group_id", "source", "license", "workload", "host") if c in names),
+        ]
+        rows: list[dict[str, Any]] = pq.read_table(path, columns=wanted).to_pylist()
+        fresh: dict[tuple[str, str], Line] = {}
+        of: dict[tuple[str, str], str] = {}
+        for row in rows:
+            licence = str(row.get("license") or "recorded for this purpose")
+            text = row[text_column]
+            platform = str(row.get("platform") or "")
+            # "A OR GPL" leaves the choice to us.
+            if not text or (_COPYLEFT.search(licence) and " OR " not in licence) or (platform, text) in lines:
+                continue
+            source = str(row.get("source") or row.get("workload") or path.stem)
+            group = str(row.get("group_id") or f"{path.stem}/{row.get('host')}/{source}/{text[:12]}")
+            fresh.setdefault((platform, text), Line(text, platform, group, source))
+            of.setdefault((platform, text), licence)
+        keys = sorted(fresh)
+        if len(keys) > most_per_file:
+            chosen = np.random.default_rng(seed).choice(len(keys), most_per_file, replace=False)
+            keys = [keys[i] for i in np.sort(chosen)]
+        for key in keys:
+            lines[key] = fresh[key]
+            licences[of[key]] = licences.get(of[key], 0) + 1
+    return list(lines.values()), licences
+
+
+def _may_ship(token: str) -> bool:
+    return len(token) == 1 or not (len(token) > MAX_TOKEN or _HOST.search(token) or _SECRET.search(token))
+
+
+def train_vocabulary(
+    folded: pa.StringArray, sources: Sequence[str], *, size: int = 16_384, min_lines: int = 12, min_sources: int = 3
+) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Tokens by falling frequency, and how often each was matched in `folded`.
+
+    Args:
+        folded: lines as `fold_lines` gives them.
+        sources: the source of each line: a token needs `min_sources` of them and `min_lines` lines.
+        size: most tokens.
+        min_lines: fewest lines of a token longer than one symbol.
+        min_sources: fewest sources of such a token.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    learner = Tokenizer(models.BPE())
+    learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    # More than will stay, since the thinning below takes some.
+    trainer = trainers.BpeTrainer(
+        vocab_size=int(size * 1.35), min_frequency=min_lines, max_token_length=MAX_TOKEN, show_progress=False
+    )
+    learner.train_from_iterator(folded.to_pylist(), trainer, length=len(folded))
+    symbols = [chr(b) for b in range(33, 127)]
+    candidates = symbols + sorted(t for t in learner.get_vocab() if len(t) > 1 and t.isascii() and _may_ship(t))
+    number = {source: i for i, source in enumerate(sorted(set(sources)))}
+    source_of = np.array([number[s] for s in sources])
+    # Twice: what a dropped token covered falls to others, which may then be common enough or not.
+    for _ in range(2):
+        found = token_rows(folded, build_trie(candidates))
+        ids = np.asarray(found.values)
+        row = np.repeat(np.arange(len(found)), np.diff(np.asarray(found.offsets)))
+        in_lines = np.bincount(np.unique(row * len(candidates) + ids) % len(candidates), minlength=len(candidates))
+        in_sources = np.unique(source_of[row] * len(candidates) + ids) % len(candidates)
+        spread = np.bincount(in_sources, minlength=len(candidates))
+        keep = (in_lines >= min_lines) & (spread >= min_sources)
+        keep[: len(symbols)] = True
+        candidates = [t for t, k in zip(candidates, keep, strict=True) if k]
+    counts = np.bincount(np.asarray(token_rows(folded, build_trie(candidates)).values), minlength=len(candidates))
+    order = sorted(range(len(candidates)), key=lambda i: (len(candidates[i]) > 1, -counts[i], candidates[i]))[:size]
+    vocabulary = [candidates[i] for i in order]
+    counts = np.bincount(np.asarray(token_rows(folded, build_trie(vocabulary)).values), minlength=len(vocabulary))
+    order = sorted(range(len(vocabulary)), key=lambda i: (-counts[i], vocabulary[i]))
+    return [vocabulary[i] for i in order], counts[order]
+
+
+def _tokenizer(vocabulary: Sequence[str]) -> Any:
+    """The same tokeniser as a Hugging Face one: WordPiece without a continuation mark is greedy longest match."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    ids = {token: i for i, token in enumerate(vocabulary)}
+    unknown = "!"  # WordPiece wants one, though every symbol has a token.
+    model = models.WordPiece(ids, unk_token=unknown, continuing_subword_prefix="", max_input_chars_per_word=4096)
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return tokenizer
+
+
+def _features(tokens: pa.ListArray) -> dict[str, Any]:
+    """What `StaticEmbedding.preprocess` would give for these lines."""
+    import torch
+
+    ids, offsets = np.asarray(tokens.flatten()), np.asarray(tokens.offsets)[:-1]
+    return {"input_ids": torch.from_numpy(ids.astype(np.int64)), "offsets": torch.from_numpy(offsets.astype(np.int64))}
+
+
+def train_vectors(
+    vocabulary: Sequence[str],
+    counts: npt.NDArray[np.int64],
+    triplets: Sequence[tuple[str, str, str]],
+    *,
+    dim: int = 128,
+    batch: int = 1024,
+    epochs: int = 2,
+    learning_rate: float = 0.02,
+    scale: float = 20.0,
+    seed: int = 0,
+    threads: int = 2,
+) -> npt.NDArray[np.float32]:
+    """(len(vocabulary), dim) float32 token vectors, trained by multiple-negatives ranking with hard negatives.
+
+    Raises:
+        MissingExtraError: sentence-transformers is not installed.
+    """
+    try:
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+        from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    except ImportError as error:
+        raise MissingExtraError("train", "Training the embedder") from error
+
+    torch.manual_seed(seed)
+    torch.set_num_threads(threads)
+    frequency = (counts + 1) / (counts.sum() + len(counts))
+    start = np.random.default_rng(seed).normal(size=(len(vocabulary), dim)) / np.sqrt(dim)
+    start *= (1e-3 / (1e-3 + frequency))[:, None]
+    module = StaticEmbedding(_tokenizer(vocabulary), embedding_weights=start.astype(np.float32))
+    model = SentenceTransformer(modules=[module], device="cpu")
+    loss = MultipleNegativesRankingLoss(model, scale=scale)
+    steps = epochs * (len(triplets) // batch)
+    optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=max(steps, 2), pct_start=0.1)
+    # Our own tokeniser feeds the module: WordPiece of `tokenizers` is cubic in the length of a word, ours linear.
+    trie = build_trie(vocabulary)
+    columns = [token_rows(pa.array(column), trie) for column in zip(*triplets, strict=True)]
+    order = np.random.default_rng(seed)
+    model.train()
+    with Progress("train", total=steps, unit="batches") as progress:
+        for _ in range(epochs):
+            shuffled = order.permutation(len(triplets))
+            for at in range(0, len(triplets) - batch + 1, batch):
+                rows = shuffled[at : at + batch]
+                value = loss([_features(column.take(pa.array(rows))) for column in columns], None)
+                optimiser.zero_grad()
+                value.backward()
+                optimiser.step()
+                schedule.step()
+                progress.update(1)
+    weights: npt.NDArray[np.float32] = module.embedding.weight.detach().numpy().copy()
+    return weights
+
+
+def write_model(folder: Path, vocabulary: Sequence[str], vectors: npt.NDArray[Any], manifest: dict[str, Any]) -> None:
+    """Writes `vectors.npy` (float16), `tokenizer.json` and the sealed `manifest.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "vectors.npy", vectors.astype(np.float16), allow_pickle=False)
+    _tokenizer(vocabulary).save(str(folder / "tokenizer.json"), pretty=False)
+    seal_manifest(folder, {"dim": int(vectors.shape[1]), "tokens": len(vocabulary), **manifest})
+
+
+def train(
+    paths: Sequence[Path], out: Path, *, triplets: int = 300_000, dim: int = 128, size: int = 16_384, seed: int = 0
+) -> None:
+    """Trains on the Parquet files and writes the model folder `out`."""
+    lines, licences = load_lines(paths, seed=seed)
+    folded = fold_lines(pa.array([line.text for line in lines]))
+    vocabulary, counts = train_vocabulary(folded, [line.source for line in lines], size=size)
+    made = PairMaker(lines, seed=seed).triplets(triplets)
+    vectors = train_vectors(vocabulary, counts, made, dim=dim, seed=seed)
+    # The last triplets of another seed: names and wrappers that were not trained on, lines that were.
+    fresh = PairMaker(lines, seed=seed + 1).triplets(5_000, same_group_share=0.0)
+    embedder = StaticEmbedder("trial", vocabulary, vectors.astype(np.float16))
+    line, same, other = (embedder.embed(pa.array(column)) for column in zip(*fresh, strict=True))
+    same_cosine, other_cosine = (line * same).sum(1), (line * other).sum(1)
+    manifest = {
+        "name": f"cmdclf-static-{dim}-v1",
+        "threshold_cosine": THRESHOLD_COSINE,
+        "training": {
+            "command": "python -m cmdclf.features.train_static "
+            + shlex.join(["--data", *(p.name for p in paths), "--out", "data/embedder", "--seed", str(seed)]),
+            "lines": len(lines),
+            "lines_by_licence": dict(sorted(licences.items())),
+            "triplets": triplets,
+            "seed": seed,
+        },
+        "results": {
+            "triplets_ordered_right": round(float((same_cosine > other_cosine).mean()), 4),
+            "same_behaviour_at_threshold": round(float((same_cosine >= THRESHOLD_COSINE).mean()), 4),
+            "other_behaviour_at_threshold": round(float((other_cosine >= THRESHOLD_COSINE).mean()), 4),
+        },
+    }
+    write_model(out, vocabulary, vectors, manifest)
+    sys.stderr.write(f"{out}: {len(vocabulary)} tokens, {manifest['results']}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line of the training; see the module's text."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cmdclf.features.train_static", description="Trains the static embedder."
+    )
+    parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="FILE.parquet")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--triplets", type=int, default=300_000)
+    parser.add_argument("--dim", type=int, default=128)
+    parser.add_argument("--vocabulary", type=int, default=16_384)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
+    train(args.data, args.out, triplets=args.triplets, dim=args.dim, size=args.vocabulary, seed=args.seed)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
