@@ -19,6 +19,9 @@ _RETRIED = (408, 409, 429)
 #: Error codes that say that no further request will be paid for, whatever the status.
 _QUOTA = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
 
+#: Error codes that are about the text that was sent. Lines that show attacks trip content filters, often in a row.
+_OF_LINE = ("content_filter", "content_policy_violation", "context_length_exceeded", "invalid_prompt")
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -32,6 +35,7 @@ class Fault:
         retry_after_s: how long the server asks to wait, or None.
         stops: no further request can succeed, and that is nobody's mistake (quota).
         fatal: no request can succeed with these settings.
+        of_line: it is this line that the server doesn't take, others may pass.
         remedy: what the user can do.
     """
 
@@ -42,11 +46,12 @@ class Fault:
     retry_after_s: float | None = None
     stops: bool = False
     fatal: bool = False
+    of_line: bool = False
     remedy: str = ""
 
 
-def fault_of(error: OpenAIError) -> Fault:
-    """The meaning of an exception of the `openai` package."""
+def fault_of(error: OpenAIError | ValueError | RecursionError) -> Fault:
+    """The meaning of an exception of the `openai` package, or of the JSON reader inside it."""
     from openai import APIConnectionError, APIStatusError, APITimeoutError
 
     if isinstance(error, APITimeoutError):
@@ -82,6 +87,7 @@ def fault_of(error: OpenAIError) -> Fault:
         f"it refuses the request ({status}): {said}",
         f"refused by the server ({status})",
         status,
+        of_line=code in _OF_LINE,
         remedy="Check that the model knows structured output and the chosen effort",
     )
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cmdclf.errors import JudgeError
 from cmdclf.labels.guard import guard as guard_lines
 from cmdclf.labels.judge import Judge, JudgeRequest, Unanswered
 from cmdclf.labels.tables import with_command_id
@@ -93,8 +95,10 @@ def label_lines(
     run = _Run(store, judge, batch)
     with Progress(f"asking {judge.name}", todo.num_rows, unit="lines", enabled=progress) as shown:
         for start in range(0, todo.num_rows, _CHUNK):
-            for _ in run.ask(todo.slice(start, _CHUNK), guard=guard):
-                shown.update()
+            # Closed here and now, not by the collector: the last commit must come before the caller closes the store.
+            with closing(run.ask(todo.slice(start, _CHUNK), guard=guard)) as answers:
+                for _ in answers:
+                    shown.update()
             if run.stopped:
                 break
     return run.report(lines["command_id"].combine_chunks(), todo.num_rows)
@@ -113,24 +117,31 @@ class _Run:
         self.notes: Counter[str] = Counter()
         self.stopped = ""
 
-    def ask(self, lines: pa.Table, *, guard: bool) -> Iterator[None]:
+    def ask(self, lines: pa.Table, *, guard: bool) -> Generator[None, None, None]:
         """Put one chunk to the judge; yields once per answer."""
         vetoes = _vetoes(lines) if guard else {}
         requests = requests_for(lines)
         hashes = {request.command_id: request.text_sha256 for request in requests}
-        try:
-            for answer in self.judge.judge(requests):
+        answers = self.judge.judge(requests)
+        with ExitStack() as stack:
+            # Also on Ctrl-C and on a judge's error: what was answered has been paid for.
+            stack.callback(self._commit)
+            if isinstance(answers, Generator):
+                stack.enter_context(closing(answers))
+            for answer in answers:
                 if isinstance(answer, Unanswered):
                     self.notes[answer.note] += 1
                     self.unpaid_usd += answer.cost_usd
                     if answer.stop:
                         self.stopped = answer.note
                 else:
-                    self._keep(_vetoed(answer, hashes[answer.command_id], vetoes, guard=guard))
+                    text_sha256 = hashes.pop(answer.command_id, None)
+                    if text_sha256 is None:
+                        raise JudgeError(
+                            f"{self.judge.name} answered twice, or about a line that it was not asked about"
+                        )
+                    self._keep(_vetoed(answer, text_sha256, vetoes, guard=guard))
                 yield
-        finally:
-            # Also on Ctrl-C and on a judge's error: what was answered has been paid for.
-            self._commit()
 
     def _keep(self, verdict: Verdict) -> None:
         self.buffer.append(verdict)

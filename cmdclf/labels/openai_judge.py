@@ -15,6 +15,7 @@ from cmdclf.labels._reply import Usage, read_reply
 from cmdclf.labels._server import Fault, explain, fault_of
 from cmdclf.labels.judge import Answer, JudgeRequest, Unanswered
 from cmdclf.labels.prompt import ANSWER_SCHEMA, Prompt
+from cmdclf.labels.verdict import Verdict
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -142,13 +143,13 @@ class OpenAIJudge:
         thread = threading.Thread(target=work.run, name="cmdclf-judge", daemon=True)
         thread.start()
         try:
-            while True:
-                answer = work.out.get()
-                if answer is None:
-                    break
-                if isinstance(answer, BaseException):
-                    raise answer
-                yield answer
+            yield from work.answers()
+        except KeyboardInterrupt:
+            # What has come in meanwhile is paid for: hand it over before the interrupt goes its way.
+            work.cancel()
+            thread.join()
+            yield from work.leftovers()
+            raise
         finally:
             work.cancel()
             thread.join()
@@ -186,12 +187,12 @@ class OpenAIJudge:
         async with self.client() as client:
             try:
                 page = await client.models.list()
-            except OpenAIError as error:
+            except (OpenAIError, ValueError, RecursionError) as error:
                 fault = fault_of(error)
                 if fault.status in (404, 405, 501):  # small servers have no model list; the first request will tell
                     return f"{self.model}: the server lists no models"
                 raise JudgeError(explain(fault, self), remedy=fault.remedy) from None
-        listed = {model.id: model for model in page.data or [] if model.id}
+        listed = {model.id: model for model in getattr(page, "data", None) or [] if getattr(model, "id", None)}
         if self.model not in listed:
             names = sorted(listed)
             there = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
@@ -199,7 +200,7 @@ class OpenAIJudge:
                 f"the server offers no model '{self.model}'",
                 remedy=f"It offers: {there}" if names else "It offers none at all",
             )
-        end = (listed[self.model].model_extra or {}).get("shutdown_date")
+        end = getattr(listed[self.model], "shutdown_date", None)
         return f"{self.model}: offered by the server" + (f", which shuts it down on {end}" if end else "")
 
 
@@ -228,6 +229,22 @@ class _Work:
         except BaseException as error:  # raised again in the caller's thread
             end = error
         self.out.put(end)
+
+    def answers(self) -> Iterator[Answer]:
+        """Answers until the work is done; an error that ended it is raised."""
+        while (answer := self.out.get()) is not None:
+            if isinstance(answer, BaseException):
+                raise answer
+            yield answer
+
+    def leftovers(self) -> list[Answer]:
+        """Answers that came in and nobody has taken yet."""
+        rest: list[Answer] = []
+        while not self.out.empty():
+            answer = self.out.get()
+            if isinstance(answer, Verdict | Unanswered):
+                rest.append(answer)
+        return rest
 
     def cancel(self) -> None:
         """Drop what is in flight; harmless when all is done."""
@@ -299,7 +316,7 @@ class _Work:
         for attempt in range(self.judge.max_retries + 1):
             try:
                 completion = await client.chat.completions.create(**self.judge.settings(request))
-            except OpenAIError as error:
+            except (OpenAIError, ValueError, RecursionError) as error:  # the client lets json's own errors through
                 fault = fault_of(error)
                 if fault.stops:
                     return Unanswered(request.command_id, fault.message, stop=True)
@@ -319,7 +336,8 @@ class _Work:
 
     def _failed(self, request: JudgeRequest, fault: Fault) -> Answer:
         """The line stays pending; a server that fails every time ends the run."""
-        self._failures += 1
+        if not fault.of_line:
+            self._failures += 1
         if self._failures >= _GIVE_UP_AFTER:
             raise JudgeError(
                 f"{self._failures} requests in a row failed: {explain(fault, self.judge)}", remedy=fault.remedy

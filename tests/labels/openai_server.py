@@ -72,7 +72,8 @@ class FakeOpenAI:
 
     def __init__(self, script: Callable[[FakeOpenAI, dict[str, Any], dict[str, Any]], Reply]) -> None:
         self.script = script
-        self.models = [MODEL, "large-judge"]
+        self.models: list[str] | None = [MODEL, "large-judge"]
+        self.model_fields: dict[str, Any] = {}
         self.bodies: list[dict[str, Any]] = []
         self.lines: list[dict[str, Any]] = []
         self.raw: list[str] = []
@@ -105,8 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
     fake: FakeOpenAI
 
     def do_GET(self):
-        if self.path.endswith("/models"):
-            data = [{"id": name, "object": "model", "created": 1, "owned_by": "us"} for name in self.fake.models]
+        if self.path.endswith("/models") and self.fake.models is not None:
+            form = {"object": "model", "created": 1, "owned_by": "us"} | self.fake.model_fields
+            data = [{"id": name} | form for name in self.fake.models]
             self._send(Reply({"object": "list", "data": data}))
         else:
             self._send(fault(404))

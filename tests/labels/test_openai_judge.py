@@ -80,12 +80,26 @@ def test_preflight_accepts_servers_without_a_model_list_and_works_inside_an_even
         async def inside():
             return judge_at(server).preflight()
 
-        assert MODEL in asyncio.run(inside())
-        bare = OpenAIJudge(MODEL, base_url=server.url.removesuffix("/v1") + "/other", api_key="x")
+        assert "offered" in asyncio.run(inside())
         server.models = None
-        with pytest.raises(JudgeError):
-            OpenAIJudge(MODEL, base_url="http://127.0.0.1:9/v1", api_key="x").preflight()
-        assert bare.model == MODEL
+        assert "lists no models" in judge_at(server).preflight()
+        assert len(ask(judge_at(server))) == 1
+
+
+def test_preflight_tells_when_the_model_will_be_shut_down():
+    with openai_server() as server:
+        server.models = [MODEL]
+        server.model_fields = {"shutdown_date": "2027-01-14"}
+        assert "2027-01-14" in judge_at(server).preflight()
+
+
+def test_preflight_of_a_server_that_offers_nothing_or_is_away_is_an_error():
+    with openai_server() as server:
+        server.models = []
+        with pytest.raises(JudgeError, match="none at all"):
+            judge_at(server).preflight()
+    with pytest.raises(JudgeError, match="base_url"):
+        OpenAIJudge(MODEL, base_url="http://127.0.0.1:9/v1", api_key="x").preflight()
 
 
 def test_a_429_with_retry_after_is_tried_again():
