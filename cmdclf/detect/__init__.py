@@ -6,15 +6,18 @@ from cmdclf.detect.day import DETECTED, Detector, day_anomalies
 from cmdclf.detect.forest import IsolationForestDetector
 from cmdclf.detect.kmeans import KMeansDistanceDetector
 from cmdclf.detect.pca import PCAReconstructionDetector
+from cmdclf.detect.published import SCALES, published_detectors
 from cmdclf.detect.topk import RANKED, TopK
 
 __all__ = [
     "DETECTED",
     "RANKED",
+    "SCALES",
     "Detector",
     "IsolationForestDetector",
     "KMeansDistanceDetector",
     "PCAReconstructionDetector",
     "TopK",
     "day_anomalies",
+    "published_detectors",
 ]

@@ -32,6 +32,7 @@ class KMeansDistanceDetector(BaseEstimator):  # type: ignore[misc]
     Args:
         n_clusters: centroids to begin with (as many as rows, if there are fewer).
         min_share: the smallest share of the fitted rows that keeps a centroid; the largest cluster always stays.
+        min_rows: and the smallest number of rows, without which in a small sample single rows would be clusters.
         n_init: runs with other seeds, of which the one with the least inertia counts.
         max_iter: iterations per run at most.
         random_state: seed; the same seed and rows give the same scores.
@@ -48,12 +49,14 @@ class KMeansDistanceDetector(BaseEstimator):  # type: ignore[misc]
         *,
         n_clusters: int = 64,
         min_share: float = 0.005,
+        min_rows: int = 5,
         n_init: int = 1,
         max_iter: int = 100,
         random_state: Any = 0,
     ) -> None:
         self.n_clusters = n_clusters
         self.min_share = min_share
+        self.min_rows = min_rows
         self.n_init = n_init
         self.max_iter = max_iter
         self.random_state = random_state
@@ -80,7 +83,7 @@ class KMeansDistanceDetector(BaseEstimator):  # type: ignore[misc]
         sizes = np.bincount(kmeans.labels_, minlength=kmeans.n_clusters)
         order = np.argsort(-sizes, kind="stable")
         shares = sizes[order] / len(matrix)
-        keep = (shares >= self.min_share) & (shares > 0)
+        keep = (shares >= self.min_share) & (sizes[order] >= max(self.min_rows, 1))
         keep[0] = True
         self.centroids_ = normalize(kmeans.cluster_centers_[order[keep]].astype(np.float64))
         self.shares_ = shares[keep]

@@ -49,8 +49,14 @@ def test_a_row_of_zeros_scores_one(rows):
 
 
 def test_fewer_rows_than_clusters_can_be_fitted(rows):
-    detector = KMeansDistanceDetector(n_clusters=64).fit(rows[:4])
-    assert len(detector.centroids_) == 4
+    assert len(KMeansDistanceDetector(n_clusters=64, min_rows=1).fit(rows[:4]).centroids_) == 4
+    assert len(KMeansDistanceDetector(n_clusters=64).fit(rows[:4]).centroids_) == 1
+
+
+def test_in_a_small_sample_single_rows_are_no_clusters(rows):
+    sample = np.concatenate([rows[:50], rows[-1:]])
+    scores = KMeansDistanceDetector(n_clusters=40).fit(sample).score_samples(sample)
+    assert np.argmax(scores) == 50
 
 
 def test_many_rows_of_few_kinds_can_be_fitted_without_a_warning(rows, recwarn):
