@@ -1,0 +1,101 @@
+"""What Posix shells undo: sh -c and its kin, base64 and hex pipes, ${IFS}, braces, backslashes, $'\\x41'."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from cmdclf.lines.decode.layer import Decoding, Layer, Text
+from cmdclf.lines.decode.payload import base64_text, bytes_text, hex_text
+from cmdclf.lines.decode.quoting import shell_word
+
+__all__ = ["DECODINGS"]
+
+_SH = re.compile(
+    r"(?<![\w.-])(?:ba|z|da|k|a|c|tc|fi)?sh[\"']?\s{1,8}(?:-{1,2}[\w-]{1,30}\s{1,4}){0,4}-[a-z]{0,6}c[a-z]{0,3}\s{1,8}"
+)
+_SU = re.compile(r"(?<![\w.-])su\s[^|;&]{0,60}?(?:-c|--command)[\s=]{1,4}")
+_SCRIPT = re.compile(
+    r"(?<![\w.-])(?:python[\d.]{0,5}|perl|ruby|node|php|osascript)[\"']?\s{1,8}(?:-\w{1,10}\s{1,4}){0,3}-\w{0,4}[cer]\s{1,8}"
+)
+_EVAL = re.compile(r"(?:^|[\s;&|])eval\s{1,8}(?=[\"'])")
+_BASE64_PIPE = re.compile(
+    r"(?i)base64\s{1,8}[^|;&]{0,40}?(?:-d\b|-di\b|--decode\b|-D\b)|openssl\s[^|;&]{0,60}?-(?:base64|a)\b|base64\s[^|;&]{0,20}-d\b"
+)
+_BASE64_RUN = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{8,}={0,2}")
+_HEX_RUN = re.compile(r"(?<![0-9A-Fa-f])(?:[0-9A-Fa-f]{2}){4,}(?![0-9A-Fa-f])")
+_IFS = re.compile(r"\$\{IFS[^}]{0,20}\}|\$IFS(?:\$\d)?(?!\w)")
+_BRACE = re.compile(r"(?:(?<=^)|(?<=[\s;|&(]))\{([\w./-]{1,200}(?:,[^,{}\s]{1,200}){1,32})\}")
+_SLASHED = re.compile(
+    r"'[^']*'|\"[^\"]*\"|(?:^|(?<=[;|&])\s{0,4}(?=[\w./]))[\w./]{0,60}(?:\\[a-zA-Z][\w./]{0,60}){1,16}"
+)
+_ESCAPES = re.compile(r"(?:\\x[0-9a-fA-F]{2}|\\u00[0-9a-fA-F]{2}|\\0?[0-3][0-7]{2}){3,}")
+_ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})|\\u00([0-9a-fA-F]{2})|\\0?([0-3][0-7]{2})")
+
+
+def _sh_wrapper(text: Text) -> Iterator[Layer]:
+    """`bash -lc 'X'`, `su root -c X`, `eval "X"`, `python3 -c 'X'` -> `X`."""
+    for pattern in (_SH, _SU, _EVAL, _SCRIPT):
+        match = pattern.search(text.raw)
+        if match:
+            yield Layer("wrapper", shell_word(text.raw[match.end() :]))
+
+
+def _base64_pipe(text: Text) -> Iterator[Layer]:
+    """`echo X | base64 -d | sh`, `base64 -d <<< X`, `openssl enc -base64 -d`: every run that decodes to text."""
+    if not _BASE64_PIPE.search(text.raw):
+        return
+    for match in _BASE64_RUN.finditer(text.raw):
+        # Words are base64 too (`decode`): a real payload has upper and lower case or digits, and is not so short.
+        run = match[0]
+        if len(run) < 16 and (run.islower() or run.isalpha()):
+            continue
+        found = base64_text(run, text.limit)
+        if found is not None:
+            yield Layer("gzip-base64" if found[1] else "base64", found[0])
+
+
+def _hex_pipe(text: Text) -> Iterator[Layer]:
+    """`echo 7768 | xxd -r -p`, Python's `bytes.fromhex('...')`."""
+    for match in _HEX_RUN.finditer(text.raw):
+        found = hex_text(match[0], text.limit)
+        if found is not None:
+            yield Layer("hex", found)
+
+
+def _field_separator(text: Text) -> Iterator[Layer]:
+    """`cat${IFS}/etc/passwd` -> `cat /etc/passwd`."""
+    yield Layer("ifs", _IFS.sub(" ", text.raw))
+
+
+def _braces(text: Text) -> Iterator[Layer]:
+    """`{cat,/etc/passwd}` at the place of a command -> `cat /etc/passwd`."""
+    if not text.windows:
+        yield Layer("brace", _BRACE.sub(lambda m: m[1].replace(",", " "), text.raw))
+
+
+def _backslashes(text: Text) -> Iterator[Layer]:
+    """`c\\at x` -> `cat x`: a backslash before a letter of a command's name is nothing."""
+    if not text.windows:
+        yield Layer("quotes", _SLASHED.sub(lambda m: m[0] if m[0][0] in "'\"" else m[0].replace("\\", ""), text.raw))
+
+
+def _escapes(text: Text) -> Iterator[Layer]:
+    """Runs of `\\x77\\x68`, `\\167` as in `$'...'`, `echo -e` and `printf` -> their characters."""
+
+    def plain(match: re.Match[str]) -> str:
+        codes = [int(x or u, 16) if x or u else int(o, 8) for x, u, o in _ESCAPE.findall(match[0])]
+        return bytes_text(bytes(c & 255 for c in codes), text.limit) or match[0]
+
+    yield Layer("escape", _ESCAPES.sub(plain, text.raw))
+
+
+DECODINGS = (
+    Decoding("sh_wrapper", ("sh", "su", "eval", "python", "perl", "ruby", "node", "php", "osascript"), _sh_wrapper),
+    Decoding("base64_pipe", ("base64", "openssl"), _base64_pipe),
+    Decoding("hex_pipe", ("xxd", "fromhex", "unhexlify"), _hex_pipe),
+    Decoding("field_separator", ("$ifs", "${ifs"), _field_separator, rewrites=True),
+    Decoding("braces", ("{",), _braces, rewrites=True),
+    Decoding("backslashes", ("\\",), _backslashes, rewrites=True),
+    Decoding("escapes", ("\\x", "\\u00", "\\0", "\\1"), _escapes, rewrites=True),
+)
