@@ -1,0 +1,148 @@
+"""The study's pictures as SVG text: ROC curves, the funnel, the cumulative curves, the arms' intervals."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec
+
+__all__ = ["arms_plot", "curves_plot", "funnel_plot", "roc_plot"]
+
+P = ParamSpec("P")
+
+#: One colour per arm, told apart by people with colour-vision deficiency too (Okabe and Ito, 2008).
+COLOURS = {
+    "base": "#000000",
+    "full": "#0072B2",
+    "reduced": "#56B4E9",
+    "combined": "#009E73",
+    "random": "#999999",
+    "mined": "#D55E00",
+}
+LABELS = {
+    "base": "baseline alone",
+    "full": "+ full scale",
+    "reduced": "+ reduced scale",
+    "combined": "+ combined",
+    "random": "+ random distinct lines (control)",
+    "mined": "+ mined",
+}
+_STYLE: dict[str, Any] = {
+    "svg.hashsalt": "cmdclf",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+}
+
+
+def _svg(figure: Any) -> str:
+    text = io.StringIO()
+    # No date and fixed ids: the same numbers give the same bytes.
+    figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :]
+
+
+def _figure(width: float, height: float, columns: int = 1, **more: Any) -> tuple[Any, Any]:
+    # A figure of its own rather than pyplot's: no global state, no display.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots(1, columns, squeeze=False, **more)[0]
+
+
+def _styled(plot: Callable[P, str]) -> Callable[P, str]:
+    """Draw in the house style whatever the user's matplotlib settings are."""
+
+    @functools.wraps(plot)
+    def draw(*args: P.args, **kwargs: P.kwargs) -> str:
+        import matplotlib
+
+        with matplotlib.rc_context({**dict(matplotlib.rcParamsDefault), **_STYLE, "backend": "svg"}):
+            return plot(*args, **kwargs)
+
+    return draw
+
+
+@_styled
+def roc_plot(arms: Sequence[Mapping[str, Any]], test: str) -> str:
+    """SVG of the ROC curves, one panel per baseline, with a logarithmic FPR axis: where alerts are affordable."""
+    baselines = sorted({a["baseline"] for a in arms}, reverse=True)
+    figure, axes = _figure(5.4 * len(baselines), 4.2, len(baselines), sharey=True)
+    for axis, baseline in zip(axes, baselines, strict=True):
+        lowest = 1.0
+        for arm in (a for a in arms if a["baseline"] == baseline and test in a["tests"]):
+            result = arm["tests"][test]
+            lowest = min(lowest, 1 / max(result["n_benign"], 1))
+            axis.plot(
+                result["roc"]["fpr"], result["roc"]["tpr"], drawstyle="steps-post", linewidth=1.6,
+                color=COLOURS[arm["arm"]], label=f"{LABELS[arm['arm']]}  (AUC {result['auc']:.3f})",
+            )  # fmt: skip
+        axis.set_xscale("log")
+        axis.set_xlim(lowest, 1)
+        axis.set_ylim(0, 1)
+        axis.set_title({"rb": "Regex baseline (RB)", "ab": "Aggregated baseline (AB)"}[baseline])
+        axis.set_xlabel("false-positive rate (log)")
+        axis.legend(loc="upper left", fontsize=8)
+    axes[0].set_ylabel("true-positive rate")
+    return _svg(figure)
+
+
+@_styled
+def arms_plot(arms: Sequence[Mapping[str, Any]], test: str) -> str:
+    """SVG of each arm's AUC with its 95 % interval, by baseline."""
+    baselines = sorted({a["baseline"] for a in arms}, reverse=True)
+    figure, axes = _figure(5.4 * len(baselines), 2.6, len(baselines))
+    for axis, baseline in zip(axes, baselines, strict=True):
+        rows = [a for a in arms if a["baseline"] == baseline and test in a["tests"]][::-1]
+        for y, arm in enumerate(rows):
+            auc, (lo, hi) = arm["tests"][test]["auc"], arm["tests"][test]["auc_ci95"]
+            axis.plot([lo, hi], [y, y], color=COLOURS[arm["arm"]], linewidth=2)
+            axis.plot([auc], [y], "o", color=COLOURS[arm["arm"]])
+        axis.set_yticks(range(len(rows)), [LABELS[a["arm"]] for a in rows])
+        axis.set_xlabel("AUC, incident test, 95 % interval")
+        axis.set_title(baseline.upper())
+    figure.tight_layout()
+    return _svg(figure)
+
+
+@_styled
+def funnel_plot(steps: Sequence[tuple[str, int]]) -> str:
+    """SVG of the funnel from all events to the benign lines that were added; bars on a logarithmic axis."""
+    figure, axes = _figure(7.5, 0.45 * len(steps) + 0.8)
+    axis = axes[0]
+    names, counts = [s[0] for s in steps][::-1], [s[1] for s in steps][::-1]
+    axis.barh(range(len(steps)), [max(c, 0.8) for c in counts], color="#0072B2", height=0.7)
+    axis.set_xscale("log")
+    axis.set_xlim(0.8, max([*counts, 1]) * 8)
+    axis.set_yticks(range(len(steps)), names)
+    for y, count in enumerate(counts):
+        axis.text(max(count, 0.8) * 1.15, y, f"{count:,}", va="center", fontsize=9)
+    axis.set_xlabel("lines (log)")
+    axis.grid(visible=False)
+    return _svg(figure)
+
+
+@_styled
+def curves_plot(curves: Mapping[str, Sequence[int]]) -> str:
+    """SVG of the three cumulative curves by training day: all anomalies, distinct ones, near-distinct ones."""
+    figure, axes = _figure(7.5, 3.4)
+    axis = axes[0]
+    for name, label, colour in (
+        ("all", "all anomalies", "#000000"),
+        ("distinct", "distinct", "#0072B2"),
+        ("near_distinct", "near-distinct (representatives)", "#D55E00"),
+    ):
+        values = curves[name]
+        axis.plot(range(1, len(values) + 1), values, marker="o", markersize=3, color=colour, label=label)
+    axis.set_xlabel("training day")
+    axis.set_ylabel("anomalies, cumulative")
+    axis.set_ylim(bottom=0)
+    axis.legend(loc="upper left")
+    return _svg(figure)

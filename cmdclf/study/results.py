@@ -1,0 +1,156 @@
+"""`results.json`: the study's numbers, the same bytes for the same seed and data (timings aside)."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cmdclf import __version__
+from cmdclf.classify import paired_auc_difference
+from cmdclf.features import FEATURE_VERSION
+from cmdclf.study.arms import ArmSet
+from cmdclf.study.candidates import stored_anomalies
+from cmdclf.study.report import write_report
+from cmdclf.study.sieve import group_settings
+from cmdclf.study.workplace import Workplace, arm_name
+
+__all__ = ["load_results", "write_results"]
+
+_PACKAGES = ("duckdb", "numpy", "onnxruntime", "pyarrow", "scikit-learn", "usearch")
+
+
+def load_results(out: str | Path) -> dict[str, Any]:
+    """The results of a finished study."""
+    result: dict[str, Any] = json.loads((Path(out) / "results.json").read_text(encoding="utf-8"))
+    return result
+
+
+def write_results(w: Workplace, arms: list[ArmSet]) -> dict[str, Any]:
+    """Gather what the stages recorded, write `results.json` and `report.html` into the study's folder, return it."""
+    stages = {
+        (r["stage"], r["day"]): {"rows": r["rows"], "seconds": r["seconds"], "detail": json.loads(r["detail"])}
+        for r in w.store.stages().to_pylist()
+    }
+    curves = _curves(w)
+    lines = [stages["lines", d]["detail"] for d in w.train_days + w.test_days]
+    trained = lines[: len(w.train_days)]
+    asked = {i for a in arms for i in a.chosen.to_pylist()}
+    labels = _labels(w, asked)
+    results: dict[str, Any] = {
+        "study": w.config.name,
+        "data": {
+            "train_days": [w.train_days[0].isoformat(), w.train_days[-1].isoformat(), len(w.train_days)],
+            "test_days": [w.test_days[0].isoformat(), w.test_days[-1].isoformat(), len(w.test_days)],
+            "events": sum(d["events"] for d in lines),
+            "train_events": sum(d["events"] for d in trained),
+            "train_distinct": sum(b.num_rows for b in w.store.lines(w.train_days)),
+        },
+        "labels": labels,
+        "funnel": [],
+        "arms": _arms(arms, stages, w.config.seeds, w.out, w.config.bootstrap),
+        "curves": curves,
+        "timings": _timings(stages),
+        "versions": {
+            "cmdclf": __version__,
+            "features": FEATURE_VERSION,
+            "rules": w.rules.version,
+            "embedder": w.embedder.name,
+        }
+        | {p: version(p) for p in _PACKAGES},
+    }
+    results["funnel"] = [
+        ["process events, training days", results["data"]["train_events"]],
+        ["distinct command lines", results["data"]["train_distinct"]],
+        ["anomalies, all days and detectors", curves["all"][-1] if curves["all"] else 0],
+        ["distinct anomalies", curves["distinct"][-1] if curves["distinct"] else 0],
+        ["near-distinct (representatives)", curves["near_distinct"][-1] if curves["near_distinct"] else 0],
+        ["asked by any arm, control included", len(asked)],
+        ["judged benign", labels["benign"]],
+    ]
+    _write(w.out / "results.json", json.dumps(results, indent=1, sort_keys=True) + "\n")
+    _write(w.out / "report.html", write_report(results))
+    return results
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def _curves(w: Workplace) -> dict[str, list[int]]:
+    """Cumulative by training day: all anomalies, distinct ones, representatives."""
+    found = stored_anomalies(w)
+    groups = w.store.groups(group_settings(w), w.train_days)
+    seen: set[str] = set()
+    heads: set[str] = set()
+    curves: dict[str, list[int]] = {"all": [], "distinct": [], "near_distinct": []}
+    count = 0
+    for day in w.train_days:
+        today = found.filter(pc.equal(found["day"], day))
+        count += today.num_rows
+        seen |= set(today["command_id"].to_pylist())
+        heads |= set(groups.filter(pc.equal(groups["day"], day))["representative_id"].to_pylist())
+        for name, value in (("all", count), ("distinct", len(seen)), ("near_distinct", len(heads))):
+            curves[name].append(value)
+    return curves
+
+
+def _labels(w: Workplace, asked: set[str]) -> dict[str, Any]:
+    rows = w.store.verdicts(sorted(asked))
+    verdicts = rows["verdict"].to_pylist()
+    return {
+        "judge": sorted(set(rows["judge"].to_pylist())),
+        "asked": len(asked),
+        **{v: verdicts.count(v) for v in ("benign", "malicious", "unsure")},
+        "pending": len(asked) - len(verdicts),
+        "vetoed": len(rows) - rows["vetoed_by"].null_count,
+        "cost_usd": round(float(pc.sum(rows["cost_usd"]).as_py() or 0.0), 6),
+    }
+
+
+def _compare(out_dir: Path, arm: ArmSet, tests: dict[str, Any], seed: int, n_bootstrap: int) -> None:
+    """Put the paired differences of AUC to the baseline alone and to the random control into each incident test."""
+    for name, test in tests.items():
+        if name == "time_split" or test["auc"] is None:
+            continue
+        for rival in ("base", "random"):
+            theirs = out_dir / "arms" / f"{arm_name(arm.baseline, rival)}-seed{seed}" / f"{name}.parquet"
+            if rival == arm.arm or not theirs.exists():
+                continue
+            mine = pq.read_table(out_dir / "arms" / f"{arm.name}-seed{seed}" / f"{name}.parquet")
+            other = pq.read_table(theirs)
+            y, a, b = (c.to_numpy() for c in (mine["label"], mine["score"], other["score"]))
+            value, lo, hi = paired_auc_difference(y, a, b, n=n_bootstrap, seed=0)
+            test[f"auc_minus_{rival}"] = {"value": round(value, 6), "ci95": [round(lo, 6), round(hi, 6)]}
+
+
+def _arms(
+    arms: list[ArmSet], stages: dict[Any, Any], seeds: tuple[int, ...], out_dir: Path, n_bootstrap: int
+) -> list[dict[str, Any]]:
+    """One entry per arm: the first seed's numbers, and the AUC of every seed."""
+    out = []
+    for arm in (a for a in arms if a.seed == seeds[0]):
+        details = {s: stages[f"arm.{arm.name}.seed{s}", None]["detail"] for s in seeds}
+        first = details[seeds[0]]
+        _compare(out_dir, arm, first["tests"], seeds[0], n_bootstrap)
+        tests = {
+            name: {**test, "auc_by_seed": [details[s]["tests"][name]["auc"] for s in seeds]}
+            for name, test in first["tests"].items()
+        }
+        out.append({"name": arm.name, "baseline": arm.baseline, "arm": arm.arm, **first["arm"], "tests": tests})
+    return out
+
+
+def _timings(stages: dict[Any, Any]) -> dict[str, float]:
+    """Seconds by stage, days added up."""
+    total: dict[str, float] = {}
+    for (stage, _), record in stages.items():
+        total[stage] = total.get(stage, 0.0) + float(record["seconds"] or 0)
+    return {k: round(v, 3) for k, v in sorted(total.items())}

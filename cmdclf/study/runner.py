@@ -1,0 +1,258 @@
+"""The stage runner: one study from lake to results, going on where an earlier run stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cmdclf.classify import Featuriser, aggregated_baseline, export_model, regex_baseline
+from cmdclf.errors import StudyError
+from cmdclf.features import FEATURE_VERSION, FeatureMaker
+from cmdclf.labels import Judge
+from cmdclf.progress import Progress
+from cmdclf.store import Store
+from cmdclf.study.arms import ArmSet, build_arms, fit_classifier
+from cmdclf.study.config import Baseline, StudyConfig
+from cmdclf.study.judges import make_judge
+from cmdclf.study.proof import (
+    Test,
+    decontaminate,
+    incident_tests,
+    measure,
+    remembered,
+    time_split_test,
+    training_union,
+)
+from cmdclf.study.results import write_results
+from cmdclf.study.sieve import find_anomalies, group_anomalies, take_in_days
+from cmdclf.study.workplace import Workplace, settings_hash
+
+__all__ = ["open_workplace", "run_study"]
+
+
+def open_workplace(config: StudyConfig, out: str | Path, *, progress: bool = True) -> Workplace:
+    """The study's surroundings, with its store open in `out` (made when missing)."""
+    folder = Path(out).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return Workplace(config, folder, Store.open(folder / "study.duckdb"), progress)
+
+
+def run_study(
+    config: StudyConfig, out: str | Path, *, judge: Judge | None = None, progress: bool = True
+) -> dict[str, Any]:
+    """Run all stages and write `results.json`, `report.html`, `arms/` and `model/` into `out`; returns the results.
+
+    Every stage is keyed by its settings and data: a second call with nothing changed does no work, a killed one goes on
+    at the stage that it was in, and no label is asked for twice.
+
+    Args:
+        config: from `load_study`.
+        out: folder of this study's store and results.
+        judge: instead of the one that the study names (for tests and notebooks).
+        progress: report on stderr.
+
+    Raises:
+        StudyError: the lake has too few days, or a baseline has only one class.
+        JudgeError: the judge can't go on; what it answered is kept.
+    """
+    w = open_workplace(config, out, progress=progress)
+    started = datetime.now(UTC)
+    with w.store:
+        take_in_days(w)
+        find_anomalies(w)
+        group_anomalies(w)
+        bases, splits = _baselines(w)
+        featuriser = _featuriser(w)
+        matrix = remembered(featuriser.matrix)
+        arms = build_arms(w, bases, matrix, judge or make_judge(config.labels))
+        tests = _tests(w, arms, splits)
+        for arm in arms:
+            _fit_and_measure(w, arm, tests[arm.baseline], featuriser, matrix)
+        results = write_results(w, arms)
+        _place_model(w)
+        w.store.put_run(
+            config.name,
+            settings=settings_hash(config),
+            started_at=started,
+            detail={"arms": len(arms), "out": w.out.name},
+        )
+    return results
+
+
+def _labelled(w: Workplace) -> list[pa.Table]:
+    """The labelled Parquet files of the aggregated baseline."""
+    tables = []
+    for file in w.config.model.labelled:
+        table = pq.read_table(file)
+        for column in ("command_line", "platform", "label"):
+            if column not in table.column_names:
+                raise StudyError(f"the column '{column}' is missing", file=file, remedy="model.labelled needs it")
+        tables.append(table)
+    return tables
+
+
+def _baselines(w: Workplace) -> tuple[dict[Baseline, pa.Table], dict[Baseline, pa.Table]]:
+    """Training sets of the baselines, and their labels on the test days; stage `baseline.NAME`."""
+    bases: dict[Baseline, pa.Table] = {}
+    splits: dict[Baseline, pa.Table] = {}
+    for name in w.config.baselines:
+        for days, held in ((w.train_days, bases), (w.test_days, splits)):
+            part = "train" if held is bases else "test"
+            settings = settings_hash(w.data_hash(days), w.config.model, w.rules.version, name, part)
+            file = w.out / "work" / f"{name}-{part}-{settings}.parquet"
+            held[name] = _kept(file, lambda name=name, days=days: _label_by(w, name, days))  # type: ignore[misc]
+        labels = set(bases[name]["label"].to_pylist())
+        if len(labels) < 2:
+            raise StudyError(
+                f"the baseline '{name}' has only {'malicious' if 1 in labels else 'benign'} lines on the training days",
+                remedy="Take more days, other rules (model.rules), or a lower model.benign_min_events",
+            )
+    return bases, splits
+
+
+def _label_by(w: Workplace, name: Baseline, days: list[Any]) -> pa.Table:
+    model = w.config.model
+    limits = {"max_benign": model.max_benign, "max_malicious": model.max_malicious, "seed": 0}
+    lines = w.store.lines(days)
+    if name == "rb":
+        return regex_baseline(lines, w.rules, benign_min_events=model.benign_min_events, **limits)
+    return aggregated_baseline(
+        lines,
+        w.rules,
+        _labelled(w),
+        benign_min_events=model.benign_min_events,
+        benign_max_length=model.benign_max_length,
+        **limits,
+    )
+
+
+def _kept(file: Path, make: Callable[[], pa.Table]) -> pa.Table:
+    """The table in `file`, made first when it is missing; written whole or not at all."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(".part")
+        pq.write_table(make(), part)
+        os.replace(part, file)
+    return pq.read_table(file)
+
+
+def _featuriser(w: Workplace) -> Featuriser:
+    """Features with token rarity of the training days, and the embedder."""
+    return Featuriser(FeatureMaker().fit(w.store.lines(w.train_days)), w.embedder)
+
+
+def _tests(w: Workplace, arms: list[ArmSet], splits: dict[Baseline, pa.Table]) -> dict[Baseline, list[Test]]:
+    """Each baseline's tests; the incident tests are the same for all arms of both baselines."""
+    everything = training_union([a.training for a in arms])
+    incidents = [decontaminate(w, t, everything) for t in incident_tests(w.config.data.incident)]
+    tests: dict[Baseline, list[Test]] = {}
+    for baseline in w.config.baselines:
+        mine = training_union([a.training for a in arms if a.baseline == baseline])
+        tests[baseline] = [*incidents, decontaminate(w, time_split_test(baseline, splits[baseline]), mine)]
+    return tests
+
+
+def arm_stage(arm: ArmSet) -> str:
+    """The name of the stage that fits and measures this arm."""
+    return f"arm.{arm.name}.seed{arm.seed}"
+
+
+def _fit_and_measure(
+    w: Workplace,
+    arm: ArmSet,
+    tests: list[Test],
+    featuriser: Featuriser,
+    matrix: Callable[[pa.Table], npt.NDArray[np.float32]],
+) -> None:
+    """Stage `arm.NAME.seedN`: fit, score the tests, keep the scores and the exported model."""
+    folder = w.out / "arms" / f"{arm.name}-seed{arm.seed}"
+    settings = settings_hash(
+        _content(arm.training), [_content(t.lines) for t in tests], w.config.model.max_iter, w.config.bootstrap,
+        FEATURE_VERSION, featuriser.names, arm.verdicts, w.embedder.name, arm.seed,
+    )  # fmt: skip
+    stage_name = arm_stage(arm)
+    if not (folder / "model" / "manifest.json").exists():
+        w.store.forget_stage(stage_name)
+    with w.store.stage(stage_name, settings=settings, replaces=True) as stage:
+        if stage.done:
+            return
+        with Progress(f"fitting {arm.name}, seed {arm.seed}", enabled=w.progress) as shown:
+            classifier = fit_classifier(w, arm.training, matrix, arm.seed)
+            shown.update(arm.training.num_rows)
+        folder.mkdir(parents=True, exist_ok=True)
+        metrics: dict[str, Any] = {}
+        for test in tests:
+            scores = classifier.predict_proba(matrix(test.lines))[:, 1] if test.lines.num_rows else np.empty(0)
+            metrics[test.name] = measure(test, scores, n_bootstrap=w.config.bootstrap)
+            scored = test.lines.append_column("score", pa.array(scores, pa.float64()))
+            pq.write_table(scored, folder / f"{test.name}.parquet")
+        shutil.rmtree(folder / "model", ignore_errors=True)
+        export_model(
+            folder / "model",
+            classifier,
+            featuriser,
+            name=f"{w.config.name}/{arm.name}",
+            provenance=_provenance(w, arm),
+            metrics={name: {k: m.get(k) for k in ("auc", "auc_ci95", "tpr_at_fpr")} for name, m in metrics.items()},
+        )
+        stage.rows = arm.training.num_rows
+        stage.detail = {"tests": metrics, "arm": _describe(arm)}
+
+
+def _content(table: pa.Table) -> list[Any]:
+    """What identifies a table of lines: ids and labels."""
+    columns = [c for c in ("command_id", "label", "weight") if c in table.column_names]
+    return [table.num_rows, settings_hash([table[c].to_pylist() for c in columns])]
+
+
+def _describe(arm: ArmSet) -> dict[str, Any]:
+    labels = np.asarray(arm.training["label"].to_pylist())
+    sources = arm.training["source"].to_pylist()
+    return {
+        "train": {
+            "benign": int((labels == 0).sum()),
+            "malicious": int((labels == 1).sum()),
+            "added": arm.added,
+            "relabelled": arm.relabelled,
+            "by_source": {s: sources.count(s) for s in sorted(set(sources))},
+        },
+        "asked": len(arm.chosen),
+        "verdicts": arm.verdicts,
+    }
+
+
+def _provenance(w: Workplace, arm: ArmSet) -> dict[str, Any]:
+    return {
+        "study": w.config.name,
+        "arm": arm.name,
+        "seed": arm.seed,
+        "train_days": [d.isoformat() for d in (w.train_days[0], w.train_days[-1])],
+        **_describe(arm),
+    }
+
+
+def _place_model(w: Workplace) -> None:
+    """The exported arm of the first seed as `model/`, swapped in whole."""
+    source = w.out / "arms" / f"{w.config.model.export}-seed{w.config.seeds[0]}" / "model"
+    target, fresh, old = (w.out / n for n in ("model", "model.new", "model.old"))
+    if target.exists() and (target / "manifest.json").read_bytes() == (source / "manifest.json").read_bytes():
+        return
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+    shutil.copytree(source, fresh)
+    if target.exists():
+        target.rename(old)
+    fresh.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+    manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
+    w.store.put_model(str(manifest.get("name", w.config.model.export)), manifest)

@@ -1,0 +1,153 @@
+"""The sieves, day by day: lake -> distinct lines -> anomalies at both scales -> near-duplicate groups."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cmdclf.dedup import KnownGroups, near_duplicates
+from cmdclf.detect import (
+    DETECTED,
+    Detector,
+    IsolationForestDetector,
+    KMeansDistanceDetector,
+    PCAReconstructionDetector,
+    day_anomalies,
+)
+from cmdclf.features import FEATURE_VERSION, FeatureMaker
+from cmdclf.progress import Progress
+from cmdclf.study.workplace import Workplace, settings_hash
+
+__all__ = ["DETECTORS", "find_anomalies", "group_anomalies", "group_settings", "take_in_days"]
+
+#: Which detectors run at which scale, as published.
+DETECTORS = {"full": ("isolation_forest",), "reduced": ("kmeans_distance", "pca_reconstruction")}
+
+
+def take_in_days(w: Workplace) -> None:
+    """Stage `lines`: each day's distinct command lines into the store."""
+    days = w.train_days + w.test_days
+    with Progress("distinct lines", len(days), unit="days", enabled=w.progress) as shown:
+        for day in days:
+            with w.store.stage("lines", day, settings=w.fingerprint(day), replaces=True) as stage:
+                if not stage.done:
+                    count = w.store.add_day(day, w.lake.files(day))
+                    stage.rows = count.distinct
+                    stage.detail = {"events": count.events, "distinct": count.distinct, "new": count.new}
+            shown.update()
+
+
+def _full_settings(w: Workplace, day: date) -> str:
+    return settings_hash(w.fingerprint(day), w.config.full, FEATURE_VERSION, FeatureMaker().rules_version)
+
+
+def _reduced_settings(w: Workplace, day: date) -> str:
+    return settings_hash(w.fingerprint(day), w.config.reduced, w.embedder.name)
+
+
+def anomaly_settings(w: Workplace, scale: str, day: date) -> str:
+    """The hash under which a day's anomalies of one scale are stored."""
+    return _full_settings(w, day) if scale == "full" else _reduced_settings(w, day)
+
+
+def find_anomalies(w: Workplace) -> None:
+    """Stages `anomalies.full` and `anomalies.reduced`: each training day's top scores."""
+    with Progress("anomalies", len(w.train_days), unit="days", enabled=w.progress) as shown:
+        for day in w.train_days:
+            for scale, make in (("full", _full), ("reduced", _reduced)):
+                settings = anomaly_settings(w, scale, day)
+                with w.store.stage(f"anomalies.{scale}", day, settings=settings) as stage:
+                    if not stage.done:
+                        found, scored = make(w, day)
+                        w.store.put_anomalies(day, scale, settings, found)
+                        stage.rows = found.num_rows
+                        stage.detail = {"scored": scored, "anomalies": found.num_rows}
+            shown.update()
+
+
+def _full(w: Workplace, day: date) -> tuple[pa.Table, int]:
+    """Isolation forest on hand-engineered features; token rarity is against the day itself."""
+    lines = w.store.lines([day])
+    maker = FeatureMaker().fit(lines)
+    full = w.config.full
+    forest = IsolationForestDetector(
+        n_estimators=full.n_estimators, max_samples=full.max_samples, sample_rows=full.sample_rows, random_state=0
+    )
+    scored = 0
+
+    def count(rows: int) -> None:
+        nonlocal scored
+        scored += rows
+
+    found = day_anomalies(
+        lines, {"isolation_forest": forest}, maker.matrix, full.top_k, fit_rows=full.sample_rows, advance=count
+    )
+    return found, scored
+
+
+def _reduced(w: Workplace, day: date) -> tuple[pa.Table, int]:
+    """k-means distance and PCA reconstruction error on embeddings of the day's sample."""
+    reduced = w.config.reduced
+    sample = w.store.sample(day, reduced.sample)
+    if sample.num_rows < 2:
+        return DETECTED.empty_table(), sample.num_rows
+
+    def embed(batch: pa.RecordBatch) -> npt.NDArray[np.floating]:
+        vectors: npt.NDArray[np.float32] = w.embedder.embed(batch.column("command_line"))
+        return vectors
+
+    components = reduced.n_components
+    detectors: dict[str, Detector] = {
+        "kmeans_distance": KMeansDistanceDetector(
+            n_clusters=min(reduced.n_clusters, max(sample.num_rows // 4, 1)), random_state=0
+        ),
+        "pca_reconstruction": PCAReconstructionDetector(
+            n_components=components if components < 1 else min(int(components), sample.num_rows, w.embedder.dim)
+        ),
+    }
+    batches = sample.combine_chunks().to_batches()
+    return day_anomalies(batches, detectors, embed, reduced.top_k, fit_rows=reduced.sample), sample.num_rows
+
+
+def group_settings(w: Workplace) -> str:
+    """The hash under which the near-duplicate groups are stored: all days share it, for groups run across days."""
+    anomalies = [anomaly_settings(w, scale, day) for day in w.train_days for scale in DETECTORS]
+    return settings_hash(anomalies, w.threshold_cosine, w.embedder.name)
+
+
+def day_anomaly_ids(w: Workplace, day: date) -> pa.Array:
+    """The distinct command_ids of a day's anomalies at both scales, in order."""
+    tables = [w.store.anomalies([day], scale, anomaly_settings(w, scale, day)) for scale in DETECTORS]
+    ids = pa.concat_tables(tables).column("command_id").combine_chunks()
+    return pc.unique(ids).sort()
+
+
+def group_anomalies(w: Workplace) -> None:
+    """Stage `groups`: each training day's anomalies against each other and all earlier representatives."""
+    settings = group_settings(w)
+    known: KnownGroups | None = None
+    with Progress("near-duplicates", len(w.train_days), unit="days", enabled=w.progress) as shown:
+        for number, day in enumerate(w.train_days):
+            with w.store.stage("groups", day, settings=settings) as stage:
+                if not stage.done:
+                    if known is None:
+                        known = _known_groups(w, settings, w.train_days[:number])
+                    lines = w.store.lines_by_id(day_anomaly_ids(w, day))
+                    vectors = w.embed(lines)
+                    groups = near_duplicates(lines, vectors, threshold=w.threshold_cosine, known=known)
+                    w.store.put_groups(day, settings, groups)
+                    known = known.extended(lines, vectors, groups)
+                    stage.rows = groups.num_rows
+                    stage.detail = {"lines": groups.num_rows, "representatives": len(known.ids)}
+            shown.update()
+
+
+def _known_groups(w: Workplace, settings: str, days: list[date]) -> KnownGroups:
+    """The representatives of days that an earlier run has grouped, so that a resumed run goes on from them."""
+    ids = pc.unique(w.store.groups(settings, days).column("representative_id").combine_chunks()).sort()
+    lines = w.store.lines_by_id(ids)
+    return KnownGroups.from_lines(lines, w.embed(lines))
