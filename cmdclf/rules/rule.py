@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,17 +79,24 @@ _REQUIRED = ("id", "title", "category", "regex", "literals")
 
 
 def read_rules(path: Path) -> list[Rule]:
-    """The rules of a TOML file in its order, each with a pattern that RE2 accepts.
+    """The rules of a TOML (or, saved by a RuleSet, JSON) file in its order, each with a pattern that RE2 accepts.
 
     Raises:
         RuleError: not TOML, an entry with a missing, unknown or mistyped key, or a pattern that RE2 refuses.
     """
     try:
-        content = tomllib.loads(path.read_bytes().decode("utf-8"))
+        text = path.read_bytes().decode("utf-8")
+        content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise RuleError("not UTF-8 text", remedy="Save the file as UTF-8", file=path) from error
     except tomllib.TOMLDecodeError as error:
         raise RuleError(f"not valid TOML: {error}", remedy="Mend the TOML at that place", file=path) from error
+    except json.JSONDecodeError as error:
+        raise RuleError(
+            f"not valid JSON: {error}", remedy="Write the file again with RuleSet.save", file=path
+        ) from error
+    if not isinstance(content, dict):
+        raise RuleError("not a rule file", remedy="A rule file holds [[rule]] entries", file=path)
     entries = content.pop("rule", [])
     if content:
         raise RuleError(

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -42,14 +43,14 @@ class RuleSet:
 
     @classmethod
     def load(cls, path_or_name: str | Path) -> RuleSet:
-        """The rules of a TOML file, or of the bundled set of that name ("behaviours", "baseline", "injection").
+        """The rules of a TOML file (or of a JSON file that `save` wrote), or of the bundled set of that name ("behaviours", "baseline", "injection").
 
         Raises:
             RuleError: no such file or bundled set, or a faulty entry (names file, rule and remedy).
         """
         path = Path(path_or_name)
         bundled = data_path("rules", f"{path_or_name}.toml")
-        if path.suffix != ".toml" and path.name == str(path_or_name) and bundled.is_file():
+        if path.suffix not in (".toml", ".json") and path.name == str(path_or_name) and bundled.is_file():
             return cls(read_rules(bundled), name=path.name)
         if not path.is_file():
             names = ", ".join(cls.bundled_names())
@@ -67,6 +68,13 @@ class RuleSet:
     def bundled_names() -> list[str]:
         """The names of the bundled sets, sorted."""
         return sorted(path.stem for path in data_path("rules").glob("*.toml"))
+
+    def save(self, path: str | Path) -> None:
+        """Write the set as JSON that `load` reads; examples are left out."""
+        entries = [
+            {key: value for key, value in asdict(rule).items() if key not in ("hits", "misses")} for rule in self.rules
+        ]
+        Path(path).write_text(json.dumps({"rule": entries}, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
     def __len__(self) -> int:
         return len(self.rules)

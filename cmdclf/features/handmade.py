@@ -1,0 +1,250 @@
+"""The hand-engineered features: characters, words, rarity, behavioural checks, platform."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cmdclf.errors import ModelIntegrityError
+from cmdclf.features._columns import COLUMNS
+from cmdclf.rules import RuleSet
+from cmdclf.rules.buffers import as_string_array, string_buffers
+from cmdclf.rules.rule import PLATFORMS
+
+__all__ = ["FEATURE_VERSION", "Feature", "FeatureMaker"]
+
+#: Changes whenever a column's meaning or order changes; a model folder of another version is refused.
+FEATURE_VERSION = "1"
+
+_MANIFEST, _RULES = "features.json", "behaviours.json"
+_COUNTS = ("words", "pairs", "characters")
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column of the matrix."""
+
+    name: str
+    meaning: str
+    dtype: str = "float32"
+
+
+class FeatureMaker:
+    """Hand-engineered features of command lines: a LINES batch in, float32 columns out.
+
+    Follows scikit-learn (`fit`, `transform`, `get_params`) without importing it, so that scoring starts fast. `fit`
+    streams over batches and learns only how common tokens and characters are (about 2 MiB at the default size); rows
+    never influence each other, so a batch gives the same bits as its rows one by one.
+
+    >>> maker = FeatureMaker().fit([batch])
+    >>> maker.matrix(batch).shape
+    (65536, 270)
+
+    Args:
+        buckets: size of the hashed token counts, a power of two.
+        behaviours: the behavioural checks: a RuleSet, a rule file, or the name of a bundled set.
+    """
+
+    def __init__(self, *, buckets: int = 2**18, behaviours: RuleSet | str | Path = "behaviours") -> None:
+        self.buckets = buckets
+        self.behaviours = behaviours
+        self._rules: RuleSet | None = None
+
+    # ------------------------------------------------------------------ learning
+
+    def fit(
+        self, batches: Iterable[pa.RecordBatch | pa.Table] | pa.RecordBatch | pa.Table, y: Any = None
+    ) -> FeatureMaker:
+        """Count the tokens of all batches (LINES; only `command_line` is read), from nothing; returns self."""
+        from cmdclf.features.rarity import Rarity
+
+        rarity = Rarity(self.buckets)
+        for batch in [batches] if isinstance(batches, pa.RecordBatch | pa.Table) else batches:
+            rarity.add(*string_buffers(as_string_array(batch["command_line"])))
+        self.rarity_ = rarity
+        return self
+
+    # ------------------------------------------------------------------ measuring
+
+    def matrix(self, batch: pa.RecordBatch | pa.Table) -> npt.NDArray[np.float32]:
+        """`(n, len(feature_names)) float32`, C-contiguous and finite, one row per line of the LINES batch.
+
+        A null line counts as empty. `platform` may be missing or null: the platform's columns are then 0 and the
+        checks of all platforms apply.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: before `fit`.
+
+        Cost: about 3 µs a line of 100 bytes, half of it for the kernels; 4 bytes a value of memory.
+        """
+        from cmdclf.features._kernels import measure
+
+        if not self.__sklearn_is_fitted__():
+            from sklearn.exceptions import NotFittedError
+
+            raise NotFittedError("this FeatureMaker is not fitted yet: call fit or load first")
+        lines = as_string_array(batch["command_line"])
+        platform = as_string_array(batch["platform"]) if "platform" in batch.schema.names else None
+        rules = self.rules
+        out = np.zeros((len(lines), len(self.feature_names)), np.float32)
+        buffers = string_buffers(lines)
+        measure(*buffers, out)
+        self.rarity_.measure(*buffers, out)
+
+        at = len(COLUMNS)
+        matched = rules.match(lines, platform)
+        out[:, at : at + len(rules)] = matched
+        at += len(rules)
+        for members in self._categories().values():
+            out[:, at] = matched[:, members].sum(axis=1, dtype=np.float32)
+            at += 1
+        out[:, at] = matched.sum(axis=1, dtype=np.float32)
+        if platform is not None:
+            for k, name in enumerate(PLATFORMS, start=1):
+                out[:, at + k] = pc.equal(platform, name).fill_null(False).to_numpy(zero_copy_only=False)
+        return out
+
+    def transform(self, batch: pa.RecordBatch | pa.Table) -> pa.RecordBatch:
+        """The matrix as a record batch with a float32 column per feature, in the order of `feature_names`."""
+        columns = np.ascontiguousarray(self.matrix(batch).T)
+        return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], names=self.feature_names)
+
+    def fit_transform(self, batch: pa.RecordBatch | pa.Table, y: Any = None) -> pa.RecordBatch:
+        """`fit` on the one batch, then its `transform`."""
+        return self.fit(batch).transform(batch)
+
+    # ------------------------------------------------------------------ names
+
+    @property
+    def rules(self) -> RuleSet:
+        """The behavioural checks, loaded at first use."""
+        if self._rules is None:
+            given = self.behaviours
+            self._rules = given if isinstance(given, RuleSet) else RuleSet.load(given)
+        return self._rules
+
+    def describe(self) -> list[Feature]:
+        """What each column is, in the matrix's order."""
+        features = [Feature(name, meaning) for name, meaning in COLUMNS]
+        features += [Feature(f"check_{rule.id}", rule.title) for rule in self.rules.rules]
+        features += [
+            Feature(f"checks_{name}", f"behavioural checks of {name} that match") for name in self._categories()
+        ]
+        features.append(Feature("checks_total", "behavioural checks that match"))
+        features += [Feature(f"platform_{name}", f"1 where the platform is {name}") for name in PLATFORMS]
+        return features
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The columns' names, in the matrix's order."""
+        return [feature.name for feature in self.describe()]
+
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
+        """`feature_names` as scikit-learn asks for them."""
+        return np.array(self.feature_names, dtype=object)
+
+    def _categories(self) -> dict[str, list[int]]:
+        members: dict[str, list[int]] = {}
+        for number, rule in enumerate(self.rules.rules):
+            members.setdefault(rule.category, []).append(number)
+        return members
+
+    # ------------------------------------------------------------------ scikit-learn's contract
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"buckets": self.buckets, "behaviours": self.behaviours}
+
+    def set_params(self, **params: Any) -> FeatureMaker:
+        """Set constructor arguments; what was fitted stays until the next `fit`."""
+        for name, value in params.items():
+            if name not in self.get_params():
+                raise ValueError(f"FeatureMaker has no parameter '{name}'")
+            setattr(self, name, value)
+        self._rules = None
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "rarity_")
+
+    # ------------------------------------------------------------------ files
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write what `load` needs into the folder (made if missing) and return the files: JSON and NPY, no pickle.
+
+        The behavioural checks go along, so that a newer version of the bundled ones doesn't change an old model.
+        """
+        if not self.__sklearn_is_fitted__():
+            from sklearn.exceptions import NotFittedError
+
+            raise NotFittedError("this FeatureMaker is not fitted yet: there is nothing to save")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / _MANIFEST, folder / _RULES]
+        manifest = {
+            "feature_version": FEATURE_VERSION,
+            "behaviours_version": self.rules.version,
+            "buckets": self.buckets,
+            "columns": self.feature_names,
+        }
+        paths[0].write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        self.rules.save(paths[1])
+        for name, values in self.rarity_.arrays().items():
+            paths.append(folder / f"{name}.npy")
+            np.save(paths[-1], values, allow_pickle=False)
+        return paths
+
+    @classmethod
+    def load(cls, folder: str | Path) -> FeatureMaker:
+        """The maker that `save` wrote.
+
+        Raises:
+            ModelIntegrityError: a file is missing or damaged, or belongs to another feature version.
+        """
+        from cmdclf.features.rarity import Rarity
+
+        folder = Path(folder)
+        manifest = _read_manifest(folder / _MANIFEST)
+        arrays = {}
+        for name in _COUNTS:
+            path = folder / f"{name}.npy"
+            try:
+                arrays[name] = np.load(path, allow_pickle=False)
+            except (OSError, ValueError, EOFError) as error:
+                raise ModelIntegrityError(f"can't be read: {error}", remedy=_REMEDY, file=path) from error
+        try:
+            rarity = Rarity.from_arrays(arrays)
+        except ValueError as error:
+            raise ModelIntegrityError(str(error), remedy=_REMEDY, file=folder) from error
+        maker = cls(buckets=rarity.buckets, behaviours=RuleSet.load(folder / _RULES))
+        if maker.rules.version != manifest["behaviours_version"] or maker.feature_names != manifest["columns"]:
+            raise ModelIntegrityError("checks or columns are not those of the manifest", remedy=_REMEDY, file=folder)
+        maker.rarity_ = rarity
+        return maker
+
+
+_REMEDY = "Export the model again, or get a complete copy of its folder"
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        version = manifest["feature_version"]
+        manifest["behaviours_version"], manifest["columns"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelIntegrityError(f"not a feature manifest: {error}", remedy=_REMEDY, file=path) from error
+    if version != FEATURE_VERSION:
+        raise ModelIntegrityError(
+            f"feature version {version} is not this installation's {FEATURE_VERSION}",
+            remedy="Train the model again, or install the cmdclf version that made it",
+            file=path,
+        )
+    return dict(manifest)
