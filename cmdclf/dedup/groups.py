@@ -150,8 +150,8 @@ def near_duplicates(
     """The representative of each line, in the order of `lines`; see `GROUPS`.
 
     Lines are taken in ascending command_id, whatever their order in the table. A line that is itself a representative
-    of an earlier day, or of this run, is `exact`; one whose masked text equals a representative's is `masked`; otherwise
-    it joins the nearest representative with cosine >= `threshold` (`cosine`; ties go to the smallest id), or becomes a
+    of an earlier day, or of this run, is `exact`; one whose masked text equals a representative's is `masked`; else it
+    joins the nearest representative with cosine >= `threshold` (`cosine`; ties go to the smallest id), or becomes a
     representative. Groups never cross platforms. Up to `exact_limit` representatives per platform the nearest is found
     by exhaustive search, above by usearch, whose finds are verified but which may miss a neighbour.
 

@@ -12,9 +12,10 @@ import pyarrow as pa
 
 __all__ = ["EXACT_LIMIT", "NearIndex", "Nearest", "compiled", "cosine_of", "precedes"]
 
-#: Up to this many vectors a matrix product finds the true nearest; above, a graph finds it almost always (recall 0.99
-#: and more on command lines, tests/dedup) at a cost that no longer grows with the number of vectors.
-EXACT_LIMIT = 20_000
+#: Up to this many vectors a matrix product finds the true nearest; above, a graph finds it almost always, at a cost
+#: that no longer grows with the number of vectors. On two cores the graph's additions (about 1,500 a second, one thread)
+#: cost more than the product does until there are about this many.
+EXACT_LIMIT = 100_000
 #: BLAS rounds by the shape of its blocks: whatever comes this close to the best is compared again, exactly.
 _SLACK = np.float32(1e-4)
 _CELLS = 4_000_000
@@ -150,7 +151,7 @@ class NearIndex:
             from usearch.index import Index
 
             self._graph = Index(
-                ndim=self.dim, metric="cos", dtype="f32", connectivity=32, expansion_add=128, expansion_search=128
+                ndim=self.dim, metric="cos", dtype="f32", connectivity=16, expansion_add=128, expansion_search=96
             )
         # One thread: with more, the graph depends on the order in which they finish.
         self._graph.add(np.arange(first, self._size, dtype=np.uint64), self._vectors[first : self._size], threads=1)
