@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import signal
+import threading
 from collections import Counter
 from collections.abc import Generator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -149,7 +151,9 @@ class _Run:
             self._commit()
 
     def _commit(self) -> None:
-        if self.buffer:
+        if not self.buffer:
+            return
+        with _uninterrupted():
             self.store.append_verdicts(verdicts_table(self.buffer))
             self.new += len(self.buffer)
             self.buffer = []
@@ -175,6 +179,22 @@ class _Run:
             notes=dict(self.notes.most_common()),
             stopped=self.stopped,
         )
+
+
+@contextmanager
+def _uninterrupted() -> Generator[None, None, None]:
+    """Ctrl-C waits until the body is done: amid a transaction nobody could say whether its rows are stored."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 def answered_ids(store: Store, judge: Judge, ids: pa.Array) -> pa.Array:

@@ -72,10 +72,10 @@ def test_a_stopped_run_loses_no_recorded_verdict_and_the_next_asks_no_answered_l
         try:
             assert script.stalled.wait(timeout=60)
             process.send_signal(sign)
-            process.communicate(timeout=60)
+            _, err = process.communicate(timeout=60)
         finally:
             process.kill()
-        assert process.returncode == code
+        assert process.returncode == code, err
         kept = ledger(tmp_path)
         # Answers that were on their way between server and disk are the only ones that a kill may cost.
         assert BEFORE - 8 <= len(kept) <= BEFORE
