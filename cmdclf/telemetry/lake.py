@@ -174,9 +174,6 @@ class LakeWriter:
             batch = batch.select(PROCESS_EVENT.names).cast(PROCESS_EVENT)
         except (pa.ArrowException, ValueError) as error:
             raise TelemetryError(f"a batch for the lake isn't of the schema of process events ({error})") from error
-        for field, column in zip(PROCESS_EVENT, batch.columns, strict=True):
-            if column.null_count and not field.nullable:
-                raise TelemetryError(f"a batch for the lake has a null in {field.name}")
         micros = batch.column("event_time").cast(pa.int64()).to_numpy(zero_copy_only=False)
         days = np.floor_divide(micros, _US_PER_DAY)
         for day in np.unique(days).tolist():

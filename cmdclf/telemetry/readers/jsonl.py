@@ -161,15 +161,14 @@ class Rows:
         self._clear()
 
     def _clear(self) -> None:
-        self._values: dict[str, list[Any]] = {name: [] for name in FIELDS}
+        self._fields: list[Mapping[str, Any]] = []
         self._numbers: list[int] = []
         self._raw: list[str] = []
         self._size = 0
 
     def add(self, number: int, raw: str, fields: Mapping[str, Any]) -> bool:
         """Add one record; True when the batch is full."""
-        for name, values in self._values.items():
-            values.append(fields.get(name))
+        self._fields.append(fields)
         self._numbers.append(number)
         self._raw.append(raw[:RAW_CHARACTERS])
         self._size += len(raw)
@@ -180,9 +179,11 @@ class Rows:
     ) -> Iterator[pa.RecordBatch | Rejected | Skipped]:
         """The collected records as events, and a fresh start."""
         columns: dict[str, pa.Array] = {}
-        for name, values in self._values.items():
-            if all(v is None for v in values):
+        seen = set().union(*self._fields)
+        for name in FIELDS:
+            if name not in seen:
                 continue
+            values = [fields.get(name) for fields in self._fields]
             if name == "argv":
                 lists = [
                     [clean_text(str(w)) for w in v if w is not None] if isinstance(v, list) else None for v in values
