@@ -40,7 +40,7 @@ VERBS: dict[str, tuple[str, str]] = {
 def _parser(chosen: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cmdclf",
-        description="Finds rare, complex, benign command lines, has them labelled, and trains a better classifier on them.",
+        description="Finds rare, complex, benign command lines, has them labelled, trains a better classifier on them.",
         epilog="'cmdclf VERB --help' explains a verb. Exit codes: 0 done, 2 a fault that the message explains.",
     )
     parser.add_argument("--version", action="version", version=f"cmdclf {__version__}")
