@@ -71,7 +71,8 @@ def _unquoted(text: str, shell: str) -> str:
     text = text.strip()
     if len(text) > 1 and text[0] == text[-1] and text[0] in ('"' if shell != "sh" else "\"'"):
         inner = text[1:-1].replace('\\"', "\0")
-        # cmd itself takes off the first and the last quote. Elsewhere a quote inside means that the outer two don't belong together: `"a b" and "c"`.
+        # cmd itself takes off the first and the last quote. Elsewhere a quote inside means that the outer two don't
+        # belong together: `"a b" and "c"`.
         if shell == "cmd" or text[0] not in inner:
             return inner.replace("\0", '"')
     return text
