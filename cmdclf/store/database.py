@@ -141,7 +141,7 @@ class Database:
             self._depth, self._lines_changed = 0, False
 
     def _roll_back(self) -> None:
-        with suppress(duckdb.TransactionException):  # a failed commit has ended the transaction already
+        with suppress(duckdb.Error):  # a failed commit has ended it already; the error on its way matters more
             self._main.execute("rollback")
 
     def _run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
@@ -177,7 +177,7 @@ class Database:
             yield
         finally:
             # In a transaction that an error has aborted this is refused; the rollback takes the view away then.
-            with suppress(duckdb.TransactionException):
+            with suppress(duckdb.Error):
                 connection.unregister(name)
 
 
@@ -202,6 +202,9 @@ def _translated(file: Path | None) -> Iterator[None]:
         raise StoreError(message, remedy=remedy, file=file) from error
 
 
+_FULL = ("no space left", "file too large", "quota exceeded", "failed to offload", "max_temp_directory_size")
+
+
 def _in_words(error: duckdb.Error) -> tuple[str, str]:
     text = str(error).strip()
     first = text.splitlines()[0]
@@ -214,9 +217,9 @@ def _in_words(error: duckdb.Error) -> tuple[str, str]:
         )
     if "not a valid duckdb" in lower:
         return "this file is not a DuckDB file", "Name another file for the store, or move this one"
-    if "no space left" in lower or "failed to offload" in lower or "max_temp_directory_size" in lower:
+    if any(words in lower for words in _FULL):
         return (
-            f"the disk is full ({first})",
+            f"the disk is full or a file may not grow ({first})",
             "Free some space and run the same command again, what was finished is kept",
         )
     if isinstance(error, duckdb.OutOfMemoryException):

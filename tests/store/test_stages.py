@@ -148,6 +148,49 @@ def test_a_process_killed_at_any_moment_leaves_a_whole_day(tmp_path, events, aft
         assert len(ids.unique()) == len(ids)
 
 
+_FULL_DISK = """
+import resource, signal, sys
+from datetime import date
+from pathlib import Path
+import pyarrow as pa
+from cmdclf.errors import StoreError
+from cmdclf.store import Store
+
+store = Store.open(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    with store.stage("load", date(2026, 3, 2), settings="s"):
+        store.add_day(date(2026, 3, 2), [Path(sys.argv[2])])
+except StoreError as error:
+    print(error)
+try:
+    store.append_verdicts(pa.table({"command_id": ["b"] * 5000, "verdict": ["benign"] * 5000, "judge": ["llm"] * 5000}))
+except StoreError as error:
+    print(error)
+"""
+
+
+def test_a_write_that_finds_no_space_is_explained_and_loses_nothing(tmp_path, events):
+    path = tmp_path / "state.duckdb"
+    with Store.open(path) as store:
+        store.add_day(DAY, [events(tmp_path / "1.parquet", ["x", "y"])])
+        store.append_verdicts(pa.table({"command_id": ["a"], "verdict": ["benign"], "judge": ["llm"]}))
+    large = events(tmp_path / "2.parquet", [f"second {i}" for i in range(5000)])
+    # No file of this process may grow beyond 4 KiB: the system's calls fail as they do on a full disk.
+    full = subprocess.run(
+        [sys.executable, "-c", _FULL_DISK, str(path), str(large)], check=True, capture_output=True, text=True
+    )
+    lines = full.stdout.splitlines()
+    assert len(lines) == 2
+    assert all("state.duckdb: the disk is full or a file may not grow" in line for line in lines)
+    assert all("Free some space and run the same command again" in line for line in lines)
+    with Store.open(path) as store:
+        assert store.days() == [DAY]
+        assert store.verdicts().column("command_id").to_pylist() == ["a"]
+        assert store.stages().num_rows == 0
+
+
 def test_put_calls_inside_a_stage_are_seen_by_it_before_the_commit(store):
     with store.stage("detect", settings="s"):
         store.put_anomalies(
