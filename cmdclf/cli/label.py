@@ -203,7 +203,7 @@ def _recorded_lines(store: Store, judge: RecordedJudge) -> tuple[pa.Table, int]:
     if not len(missing):
         return stated, 0
     known = _known(store, missing).select(["command_id", "platform", "command_line"])
-    return pa.concat_tables([stated, known]), len(missing) - known.num_rows
+    return pa.concat_tables([stated, known.cast(stated.schema)]), len(missing) - known.num_rows
 
 
 def _known(store: Store, ids: pa.Array) -> pa.Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import signal
 import threading
 from collections import Counter
@@ -16,14 +15,14 @@ import pyarrow.compute as pc
 
 from cmdclf.errors import JudgeError
 from cmdclf.labels.guard import guard as guard_lines
-from cmdclf.labels.judge import Judge, JudgeRequest, Unanswered
+from cmdclf.labels.judge import Judge, Unanswered
+from cmdclf.labels.requests import requests_for
 from cmdclf.labels.tables import with_command_id
 from cmdclf.labels.verdict import Verdict, verdicts_table
-from cmdclf.lines import decode_layers, redact, redact_many
 from cmdclf.progress import Progress
 from cmdclf.store import Store
 
-__all__ = ["LabelReport", "answered_ids", "label_lines", "requests_for"]
+__all__ = ["LabelReport", "answered_ids", "label_lines"]
 
 #: Lines that are redacted, guarded and handed to the judge together.
 _CHUNK = 1024
@@ -254,46 +253,3 @@ def _vetoed(verdict: Verdict, text_sha256: str, vetoes: dict[str, str], *, guard
     if why is None or verdict.verdict != "benign":
         return dataclasses.replace(verdict, text_sha256=text_sha256)
     return dataclasses.replace(verdict, text_sha256=text_sha256, verdict="unsure", vetoed_by=why[:500])
-
-
-#: A run of characters that can carry an encoded text. Shorter runs are words and paths.
-_ENCODED = re.compile(r"[A-Za-z0-9+/_=-]{16,}")
-
-
-def requests_for(lines: pa.Table) -> list[JudgeRequest]:
-    """The lines as redacted requests, in order.
-
-    Redaction sees plain text only. Where a decoded layer holds a secret, the encoded text would carry it out unseen, so
-    every long encoded run of that line gives way to `<secret:encoded>` and the judge reads the redacted layer instead.
-
-    Args:
-        lines: `command_id`, `platform`, `command_line`, optionally `parent_command_line`; unredacted.
-    """
-    raw = [text or "" for text in lines["command_line"].to_pylist()]
-    texts = redact_many(pa.array(raw, pa.string())).to_pylist()
-    platforms = lines["platform"].to_pylist()
-    parents: list[str | None] = [None] * lines.num_rows
-    if "parent_command_line" in lines.column_names:
-        parents = lines["parent_command_line"].to_pylist()
-    requests = []
-    for command_id, platform, line, text, parent in zip(
-        lines["command_id"].to_pylist(), platforms, raw, texts, parents, strict=True
-    ):
-        shown, decoded = _with_layers(line, text, platform)
-        above = "" if not parent else _with_layers(parent, redact(parent, platform).text, platform)[0]
-        requests.append(JudgeRequest(command_id, platform, shown, above, decoded))
-    return requests
-
-
-def _with_layers(line: str, redacted: str, platform: str) -> tuple[str, tuple[str, ...]]:
-    """The redacted text, encoded secrets taken out, and the redacted texts that the line hides."""
-    layers: list[str] = []
-    secret = False
-    for layer in decode_layers(line, platform):
-        clean = redact(layer.text, platform)
-        secret = secret or (bool(clean.found) and layer.kind != "wrapper")
-        if layer.kind != "wrapper" or layers:  # an inner shell command is readable in the line itself
-            layers.append(clean.text)
-    if secret:
-        redacted = _ENCODED.sub("<secret:encoded>", redacted)
-    return redacted, tuple(layers)

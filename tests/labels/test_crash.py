@@ -43,7 +43,7 @@ def label_run(folder, server):
         [
             *(sys.executable, "-m", "cmdclf", "label", "run", "--store", folder / "store.duckdb"),
             *("--lines", folder / "lines.parquet", "--judge", "openai", "--model", MODEL),
-            *("--base-url", server.url, "--concurrency", "2"),
+            *("--base-url", server.url, "--concurrency", "2", "--no-guard"),
         ],
         env=os.environ | {"OPENAI_API_KEY": "x"},
         stdout=subprocess.PIPE,

@@ -6,7 +6,7 @@ import pytest
 
 from cmdclf.errors import JudgeError
 from cmdclf.labels import OpenAIJudge, RecordedJudge, TruthJudge, Unanswered, Verdict, label_lines
-from cmdclf.labels.labeller import requests_for
+from cmdclf.labels.requests import requests_for
 
 from .openai_server import MODEL, answer, completion, fault, openai_server
 

@@ -6,7 +6,7 @@ import pytest
 
 from cmdclf.errors import JudgeError
 from cmdclf.labels import RecordedJudge, Unanswered, label_lines
-from cmdclf.labels.labeller import requests_for
+from cmdclf.labels.requests import requests_for
 
 
 def record(command_line, verdict="benign", platform="windows", **more):
