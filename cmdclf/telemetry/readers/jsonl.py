@@ -334,8 +334,9 @@ def _profile(record: Mapping[str, Any], cache: dict[tuple[str, ...], Profile], o
     # Only a success may be kept: the same top-level keys may hold a command line in the next record.
     key = tuple(record)
     profile = cache.get(key)
-    if profile is not None and any(_holds(record, n) for n in _line_names(profile)):
-        return profile
+    if profile is not None and any(_holds(record, n) for n in _line_names(profile)):  # noqa: SIM102
+        if not profile.needs or any(_holds(record, n) for n in profile.needs):
+            return profile
     profile = mapped(choose(lambda name: _holds(record, name)), options.columns)
     if profile is not None and not any(_holds(record, n) for n in _line_names(profile)):
         return None

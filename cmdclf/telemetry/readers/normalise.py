@@ -115,9 +115,9 @@ def normalise(
     image = _joined_path(text("image"), text("image_name"))
     parent_image = _joined_path(text("parent_image"), text("parent_image_name"))
     lines = text("command_line")
-    platforms = _platforms(options.platform, text("platform"), platform, (image, parent_image), lines)
-    lines, argv_given, argv_used = _with_argv(lines, columns, platforms)
     parents = _absent_if_blank(text("parent_command_line"))
+    platforms = _platforms(options.platform, text("platform"), platform, (image, parent_image), (lines, parents))
+    lines, argv_given, argv_used = _with_argv(lines, columns, platforms)
 
     verdicts.give(_blank(lines), empty_reason, reject=False)
     for long in (lines, parents):
@@ -174,9 +174,9 @@ def _platforms(
     column: pa.StringArray,
     default: str | None,
     images: tuple[pa.StringArray, pa.StringArray],
-    lines: pa.StringArray,
+    lines: tuple[pa.StringArray, pa.StringArray],
 ) -> pa.StringArray:
-    rows = len(lines)
+    rows = len(lines[0])
     if option is not None:
         return pa.array([option] * rows, pa.string())
     nothing = pa.nulls(rows, pa.string())
@@ -186,15 +186,16 @@ def _platforms(
             found = _fill(found, pc.match_substring_regex(column, pattern), name)
     if default is not None:
         return pc.coalesce(found, pa.scalar(default))
-    # The shape of a path tells: of the image first, of the parent, then of the command line's own beginning.
+    # The shape of a path tells: of the image first, of the parent's, then of how the two command lines begin.
     for image in images:
         if found.null_count and image.null_count < rows:
             found = _fill(found, pc.match_substring_regex(image, _WINDOWS_PATH + r"|(?i:\.exe)$"), "windows")
             found = _fill(found, pc.match_substring_regex(image, _MACOS_PATH), "macos")
             found = _fill(found, pc.match_substring_regex(image, _LINUX_IMAGE), "linux")
-    if found.null_count:
-        for pattern, name in ((_WINDOWS_PATH, "windows"), (_MACOS_PATH, "macos"), (_LINUX_LINE, "linux")):
-            found = _fill(found, pc.match_substring_regex(lines, pattern), name)
+    for line in lines:
+        if found.null_count and line.null_count < rows:
+            for pattern, name in ((_WINDOWS_PATH, "windows"), (_MACOS_PATH, "macos"), (_LINUX_LINE, "linux")):
+                found = _fill(found, pc.match_substring_regex(line, pattern), name)
     return found
 
 

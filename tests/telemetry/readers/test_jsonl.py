@@ -179,6 +179,18 @@ def test_the_platform_comes_from_the_option_the_record_or_the_path(write, outcom
     assert platforms([{"command_line": "ls"}]) == ["the platform"]
 
 
+def test_rows_of_other_osquery_tables_are_no_process_starts(write, outcome):
+    users = {**OSQUERY, "columns": {"cmdline": "sshd: ada", "tty": "pts/0", "user": "ada"}}
+    got = outcome(READER, write("a.jsonl", [OSQUERY, users, OSQUERY]))
+    assert got.lines == ["id -u", "id -u"]
+    assert sum(got.skipped.values()) == 1
+
+
+def test_the_parents_command_line_tells_the_platform_where_nothing_else_does(write, outcome):
+    records = [{"command_line": "id", "event_time": TIME, "parent_command_line": "/bin/sh -c id"}]
+    assert outcome(READER, write("a.jsonl", records)).events[0]["platform"] == "linux"
+
+
 def test_counts_are_honoured_and_senseless_ones_quarantined(write, outcome):
     counts = [None, 1, "7", 3.0, 0, -1, "many", 2.5, 2**40]
     records = [
