@@ -38,7 +38,7 @@ class OpenAIJudge:
         api_key: None takes the environment's `OPENAI_API_KEY`; a server of your own takes any text.
         effort: `reasoning_effort`, sent only where set; which values exist depends on the model.
         prompt: instructions; None takes the bundled ones.
-        budget_usd: the ceiling for one call of `judge`; needs the prices.
+        budget_usd: the ceiling over all calls of this object; needs the prices.
         usd_per_million_in, usd_per_million_out: prices per million prompt and completion tokens.
         concurrency: most requests at the same time.
         max_completion_tokens: bound for one answer, reasoning included.
@@ -108,6 +108,8 @@ class OpenAIJudge:
         self.check_model = check_model
         self._api_key = key
         self._checked = False
+        #: what this object has paid so far, in USD
+        self.spent_usd = 0.0
 
     def __repr__(self) -> str:
         return f"OpenAIJudge(model={self.model!r}, base_url={self.base_url!r})"  # never the key
@@ -215,7 +217,6 @@ class _Work:
         self._task: asyncio.Task[None] | None = None
         self._cancelled = threading.Event()
         self._stopped = False
-        self._spent_usd = 0.0
         self._reserved_usd = 0.0
         self._failures = 0
 
@@ -285,7 +286,7 @@ class _Work:
                 answer = await self._ask(client, request)
             finally:
                 self._reserved_usd -= bound
-            self._spent_usd += answer.cost_usd
+            self.judge.spent_usd += answer.cost_usd
             self._stopped = self._stopped or (isinstance(answer, Unanswered) and answer.stop)
             self.out.put(answer)
 
@@ -294,7 +295,7 @@ class _Work:
         ceiling = self.judge.budget_usd
         if ceiling is None:
             return True
-        while self._spent_usd + self._reserved_usd + bound > ceiling:
+        while self.judge.spent_usd + self._reserved_usd + bound > ceiling:
             if self._stopped:
                 return False
             if self._reserved_usd <= 1e-12:

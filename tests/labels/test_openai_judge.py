@@ -245,10 +245,14 @@ def test_the_cost_ceiling_is_never_passed_and_the_run_ends_there():
             server, usd_per_million_in=1.0, usd_per_million_out=1.0, max_completion_tokens=1000, budget_usd=0.02
         )
         answers = ask(judge, 200)
+        asked = len(server.bodies)
+        assert [a.note for a in ask(judge, 3)] == ["cost ceiling reached"]  # a further call has no fresh budget
+        assert len(server.bodies) == asked
     paid = sum(a.cost_usd for a in answers)
     verdicts = [a for a in answers if isinstance(a, Verdict)]
     assert 5 <= len(verdicts) < 11
     assert paid <= 0.02
+    assert paid == pytest.approx(judge.spent_usd)
     assert [a.note for a in answers if isinstance(a, Unanswered) and a.stop] == ["cost ceiling reached"]
 
 
