@@ -135,5 +135,5 @@ COLUMNS: list[tuple[str, str]] = [column for group in _GROUPS.values() for colum
 
 #: First column of each group; the kernels' constants.
 SLOTS: dict[str, int] = {}
-for _group, _columns in _GROUPS.items():
+for _group in _GROUPS:
     SLOTS[_group] = sum(len(_GROUPS[earlier]) for earlier in SLOTS)

@@ -131,7 +131,7 @@ def _summarise(seen: npt.NDArray[np.int64], length: int, out: npt.NDArray[np.flo
 
 
 @compiled
-def _walk(
+def _walk(  # noqa: C901  one pass over the bytes: calls per run or word would cost more than they tell
     data: npt.NDArray[np.uint8], begin: int, end: int, seen: npt.NDArray[np.int64], out: npt.NDArray[np.float32]
 ) -> None:
     """Everything that depends on the order of the bytes: runs, switches, words."""
@@ -227,9 +227,9 @@ def _walk(
             if byte == 47 or byte == 92:
                 if before != 47 and before != 92:
                     separators += 1
-                if before == 58 and at - 2 >= begin and _KIND[data[at - 2]] <= _LOWER:
-                    if at - 3 < begin or _KIND[data[at - 3]] > _DIGIT:
-                        drives += 1
+                is_drive = before == 58 and at - 2 >= begin and _KIND[data[at - 2]] <= _LOWER
+                if is_drive and (at - 3 < begin or _KIND[data[at - 3]] > _DIGIT):
+                    drives += 1
                 if byte == 47 and before == 47 and at - 2 >= begin and data[at - 2] == 58:
                     urls += 1
             elif byte == 40 or byte == 91 or byte == 123:

@@ -93,23 +93,21 @@ class FeatureMaker:
             raise NotFittedError("this FeatureMaker is not fitted yet: call fit or load first")
         lines = as_string_array(batch["command_line"])
         platform = as_string_array(batch["platform"]) if "platform" in batch.schema.names else None
-        rules = self.rules
-        out = np.zeros((len(lines), len(self.feature_names)), np.float32)
+        rules, to_category = self.rules, self._category_matrix()
+        checks = len(COLUMNS)
+        categories = checks + len(rules)
+        total = categories + to_category.shape[1]
+        out = np.zeros((len(lines), total + 1 + len(PLATFORMS)), np.float32)
         buffers = string_buffers(lines)
         measure(*buffers, out)
         self.rarity_.measure(*buffers, out)
-
-        at = len(COLUMNS)
-        matched = rules.match(lines, platform)
-        out[:, at : at + len(rules)] = matched
-        at += len(rules)
-        for members in self._categories().values():
-            out[:, at] = matched[:, members].sum(axis=1, dtype=np.float32)
-            at += 1
-        out[:, at] = matched.sum(axis=1, dtype=np.float32)
+        out[:, checks:categories] = rules.match(lines, platform)
+        # Sums of ones in float32 are exact, whatever the order in which BLAS adds them.
+        np.matmul(out[:, checks:categories], to_category, out=out[:, categories:total])
+        out[:, total] = out[:, checks:categories].sum(axis=1)
         if platform is not None:
             for k, name in enumerate(PLATFORMS, start=1):
-                out[:, at + k] = pc.equal(platform, name).fill_null(False).to_numpy(zero_copy_only=False)
+                out[:, total + k] = pc.equal(platform, name).fill_null(False).to_numpy(zero_copy_only=False)
         return out
 
     def transform(self, batch: pa.RecordBatch | pa.Table) -> pa.RecordBatch:
@@ -151,11 +149,15 @@ class FeatureMaker:
         """`feature_names` as scikit-learn asks for them."""
         return np.array(self.feature_names, dtype=object)
 
-    def _categories(self) -> dict[str, list[int]]:
-        members: dict[str, list[int]] = {}
-        for number, rule in enumerate(self.rules.rules):
-            members.setdefault(rule.category, []).append(number)
-        return members
+    def _categories(self) -> list[str]:
+        return list(dict.fromkeys(rule.category for rule in self.rules.rules))
+
+    def _category_matrix(self) -> npt.NDArray[np.float32]:
+        """`(rules, categories)`, 1 where the rule is of the category."""
+        names = self._categories()
+        return np.array([[rule.category == name for name in names] for rule in self.rules.rules], np.float32).reshape(
+            len(self.rules), len(names)
+        )
 
     # ------------------------------------------------------------------ scikit-learn's contract
 

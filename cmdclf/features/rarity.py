@@ -95,20 +95,21 @@ class Rarity:
 
 def _added(counts: npt.NDArray[np.uint32], buckets: npt.NDArray[np.int32]) -> npt.NDArray[np.uint32]:
     total = counts.astype(np.int64) + np.bincount(buckets, minlength=len(counts))
-    return np.minimum(total, np.iinfo(np.uint32).max).astype(np.uint32)
+    return np.asarray(np.minimum(total, np.iinfo(np.uint32).max), dtype=np.uint32)
 
 
 def _rarity(counts: npt.NDArray[np.uint32]) -> npt.NDArray[np.float32]:
     """-log((c+1)/(N+V)), N tokens in V buckets that were ever used; the sign bit marks an unused one."""
     total = float(counts.sum(dtype=np.int64)) + max(1, int(np.count_nonzero(counts)))
     rarity = np.maximum(0.0, math.log(total) - np.log(counts + 1.0))
-    return np.where(counts == 0, -rarity - 1e-6, rarity).astype(np.float32)
+    return np.asarray(np.where(counts == 0, -rarity - 1e-6, rarity), dtype=np.float32)
 
 
 def _surprise(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     """-log2 of the smoothed chance of a symbol after a symbol."""
     smoothed = counts + 0.5
-    return (np.log2(smoothed.sum(axis=1, keepdims=True)) - np.log2(smoothed)).astype(np.float32)
+    bits = np.log2(smoothed.sum(axis=1, keepdims=True)) - np.log2(smoothed)
+    return np.asarray(bits, dtype=np.float32)
 
 
 @compiled

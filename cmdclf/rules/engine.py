@@ -38,29 +38,27 @@ class Engine:
         self._automaton: Automaton | None = None
 
     def match(self, lines: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint8]:
-        """`(rules, n) uint8`, 1 where the rule matches; a null line matches nothing."""
+        """`(n, rules) uint8`, C-contiguous, 1 where the rule matches; a null line matches nothing."""
+        from cmdclf.rules._kernels import rows_by_rule
+
         lines = as_string_array(lines)
         found = self.candidates(lines)
-        rows = len(lines)
-        for number, rule in enumerate(self.rules):
-            at = np.flatnonzero(found[number])
-            if at.size == 0:
-                continue
-            chosen = lines if at.size > rows // 2 else lines.take(pa.array(at))
-            answer = _match(chosen, rule)
-            if chosen is lines:
-                found[number] = answer
+        starts, where = rows_by_rule(found)
+        for number in np.flatnonzero(np.diff(starts)):
+            rule, at = self.rules[number], where[starts[number] : starts[number + 1]]
+            if at.size > len(lines) // 2:
+                found[:, number] = _match(lines, rule)
             else:
-                found[number, at] = answer
+                found[at, number] = _match(lines.take(pa.array(at)), rule)
         return found
 
     def candidates(self, lines: pa.Array) -> npt.NDArray[np.uint8]:
-        """`(rules, n) uint8`, 1 where a literal of the rule occurs in the row (or must be assumed to)."""
+        """`(n, rules) uint8`, 1 where a literal of the rule occurs in the row (or must be assumed to)."""
         from cmdclf.rules._kernels import scan
 
-        found = np.zeros((len(self.rules), len(lines)), np.uint8)
-        found[self.always] = 1
-        if len(lines) and len(self.rules):
+        found = np.zeros((len(lines), len(self.rules)), np.uint8)
+        found[:, self.always] = 1
+        if found.size:
             table = self.automaton()
             scan(
                 *string_buffers(lines),
@@ -88,9 +86,10 @@ class Engine:
 
 
 def match_everywhere(lines: pa.Array, rules: Sequence[Rule]) -> npt.NDArray[np.uint8]:
-    """`(rules, n) uint8` from RE2 on every row: the definition that `Engine.match` must equal, and the slow way."""
+    """`(n, rules) uint8` from RE2 on every row: the definition that `Engine.match` must equal, and the slow way."""
     lines = as_string_array(lines)
-    return np.array([_match(lines, rule) for rule in rules], np.uint8).reshape(len(rules), len(lines))
+    columns = [_match(lines, rule) for rule in rules]
+    return np.ascontiguousarray(np.array(columns, np.uint8).reshape(len(rules), len(lines)).T)
 
 
 def _match(lines: pa.Array, rule: Rule) -> npt.NDArray[np.uint8]:

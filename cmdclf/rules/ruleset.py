@@ -43,7 +43,7 @@ class RuleSet:
 
     @classmethod
     def load(cls, path_or_name: str | Path) -> RuleSet:
-        """The rules of a TOML file (or of a JSON file that `save` wrote), or of the bundled set of that name ("behaviours", "baseline", "injection").
+        """The rules of a TOML file (or a JSON file of `save`), or of the bundled set of that name ("behaviours" ...).
 
         Raises:
             RuleError: no such file or bundled set, or a faulty entry (names file, rule and remedy).
@@ -126,28 +126,6 @@ class RuleSet:
 
         Cost: about 1 ns per byte plus RE2 on the rows that hold a literal.
         """
-        return np.ascontiguousarray(self._match(lines, platform).T)
-
-    def any(
-        self, lines: pa.Array | pa.ChunkedArray, platform: pa.Array | pa.ChunkedArray | None = None
-    ) -> npt.NDArray[np.bool_]:
-        """`(n,) bool`: whether at least one rule matches."""
-        return np.asarray(self._match(lines, platform).any(axis=0), dtype=np.bool_)
-
-    def names(
-        self, lines: pa.Array | pa.ChunkedArray, platform: pa.Array | pa.ChunkedArray | None = None
-    ) -> pa.ListArray:
-        """`list<string>` of n rows: the ids of the rules that match each line, in the set's order."""
-        matched = self.match(lines, platform)
-        rows, columns = np.nonzero(matched)
-        offsets = np.zeros(len(matched) + 1, np.int32)
-        np.cumsum(np.bincount(rows, minlength=len(matched)), out=offsets[1:])
-        ids = pa.array(self.ids, pa.string()).take(pa.array(columns.astype(np.int64)))
-        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), ids)
-
-    def _match(
-        self, lines: pa.Array | pa.ChunkedArray, platform: pa.Array | pa.ChunkedArray | None
-    ) -> npt.NDArray[np.uint8]:
         if self._engine is None:
             self._engine = Engine(self.rules)
         lines = as_string_array(lines)
@@ -161,8 +139,25 @@ class RuleSet:
             others = np.array([bool(rule.platform) and name not in rule.platform for rule in self.rules])
             at = np.flatnonzero(pc.equal(names, name).fill_null(False).to_numpy(zero_copy_only=False))
             if others.any() and at.size:
-                found[np.ix_(others, at)] = 0
+                found[np.ix_(at, others)] = 0
         return found
+
+    def any(
+        self, lines: pa.Array | pa.ChunkedArray, platform: pa.Array | pa.ChunkedArray | None = None
+    ) -> npt.NDArray[np.bool_]:
+        """`(n,) bool`: whether at least one rule matches."""
+        return np.asarray(self.match(lines, platform).any(axis=1), dtype=np.bool_)
+
+    def names(
+        self, lines: pa.Array | pa.ChunkedArray, platform: pa.Array | pa.ChunkedArray | None = None
+    ) -> pa.ListArray:
+        """`list<string>` of n rows: the ids of the rules that match each line, in the set's order."""
+        matched = self.match(lines, platform)
+        rows, columns = np.nonzero(matched)
+        offsets = np.zeros(len(matched) + 1, np.int32)
+        np.cumsum(np.bincount(rows, minlength=len(matched)), out=offsets[1:])
+        ids = pa.array(self.ids, pa.string()).take(pa.array(columns.astype(np.int64)))
+        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), ids)
 
     def check(self) -> list[str]:
         """What is wrong with the set, one sentence each; empty where all is well.
