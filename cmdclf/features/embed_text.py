@@ -239,8 +239,11 @@ def _fold(text: Bytes, i: int, end: int, out: Bytes) -> int:  # noqa: C901
     if n > 0 and out[n - 1] == 32:
         n -= 1
     if obfuscated:
-        out[n], out[n + 1] = 32, 81
-        n += 2
+        if n > 0:
+            out[n] = 32
+            n += 1
+        out[n] = 81
+        n += 1
     return n
 
 

@@ -60,7 +60,7 @@ _OPPOSITES = """
     allow deny block; encode decode; upload download; copy move del; cp mv rm; list describe delete create update
     on off; read write; true false; shutdown reboot; encrypt decrypt; useradd userdel usermod; grant revoke
     load unload; attach detach; open close; compress extract; import export; lock unlock; register unregister
-    start-service stop-service restart-service
+    start-service stop-service restart-service; i x; xzf czf; xf cf; xvf cvf
 """
 
 

@@ -16,6 +16,7 @@ import argparse
 import re
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,25 +32,48 @@ from cmdclf.features.embed_text import build_trie, fold_lines, token_rows
 from cmdclf.features.train_pairs import Line, PairMaker
 from cmdclf.progress import Progress
 
-__all__ = ["load_lines", "main", "train", "train_vectors", "train_vocabulary", "write_model"]
+__all__ = ["load_lines", "main", "personal_names", "train", "train_vectors", "train_vocabulary", "write_model"]
 
 _COPYLEFT = re.compile(r"(?i)gpl")
 _TEXT_COLUMNS = ("process_command_line", "command_line")
 _HOST = re.compile(
     r"[a-z0-9-]{2,}\.(com|net|org|io|gov|edu|co|uk|de|local|corp|lan|internal|cloud|dev|app|ai|us|eu|me)\b"
 )
+_USER = re.compile(r"(?i)(?:[a-z]:\\users\\|/home/|/users/)([a-z][a-z0-9._-]{2,})")
+#: Account names that software gives, not people.
+_ROLES = frozenset(
+    [
+        *["admin", "administrator", "public", "default", "guest", "root", "system", "build", "builder", "runner"],
+        *["vagrant", "docker", "jenkins", "postgres", "ubuntu", "debian", "user", "username", "users", "shared"],
+        *[
+            "appdata",
+            "local",
+            "service",
+            "network",
+            "library",
+            "bin",
+            "lib",
+            "share",
+            "desktop",
+            "env",
+            "nginx",
+            "backup",
+            "operator",
+        ],
+    ]
+)
 _SECRET = re.compile(r"[a-z0-9]@[a-z0-9]|pass(word|wd)?[=:].|token[=:].|secret[=:].|key[=:].|bearer .")
 MAX_TOKEN = 24
 
 
 def load_lines(
-    paths: Sequence[Path], *, most_per_file: int = 150_000, seed: int = 0
+    paths: Sequence[Path], *, most_per_source: int = 15_000, seed: int = 0
 ) -> tuple[list[Line], dict[str, int]]:
     """Distinct lines of the Parquet files, GPL-family rows left out, and how many lines each licence gave.
 
     Args:
         paths: files with `process_command_line` or `command_line`; optional platform, group_id, source, license.
-        most_per_file: a larger file is thinned to this many distinct lines.
+        most_per_source: a larger source is thinned to this many distinct lines; a file without sources is one.
         seed: of the thinning.
     """
     lines: dict[tuple[str, str], Line] = {}
@@ -59,7 +83,7 @@ def load_lines(
         text_column = next(c for c in _TEXT_COLUMNS if c in names)
         wanted = [
             text_column,
-            *(c for c in ("platform", "group_id", "source", "license", "workload", "host") if c in names),
+            *(c for c in ("platform", "group_id", "source", "license", "host") if c in names),
         ]
         rows: list[dict[str, Any]] = pq.read_table(path, columns=wanted).to_pylist()
         fresh: dict[tuple[str, str], Line] = {}
@@ -71,32 +95,60 @@ def load_lines(
             # "A OR GPL" leaves the choice to us.
             if not text or (_COPYLEFT.search(licence) and " OR " not in licence) or (platform, text) in lines:
                 continue
-            source = str(row.get("source") or row.get("workload") or path.stem)
+            source = str(row.get("source") or path.stem)
             group = str(row.get("group_id") or f"{path.stem}/{row.get('host')}/{source}/{text[:12]}")
             fresh.setdefault((platform, text), Line(text, platform, group, source))
             of.setdefault((platform, text), licence)
         keys = sorted(fresh)
-        if len(keys) > most_per_file:
-            chosen = np.random.default_rng(seed).choice(len(keys), most_per_file, replace=False)
-            keys = [keys[i] for i in np.sort(chosen)]
-        for key in keys:
-            lines[key] = fresh[key]
-            licences[of[key]] = licences.get(of[key], 0) + 1
+        taken: Counter[str] = Counter()
+        for i in np.random.default_rng(seed).permutation(len(keys)):
+            line = fresh[keys[i]]
+            if taken[line.source] < most_per_source:
+                taken[line.source] += 1
+                lines[keys[i]] = line
+                licences[of[keys[i]]] = licences.get(of[keys[i]], 0) + 1
     return list(lines.values()), licences
 
 
-def _may_ship(token: str) -> bool:
-    return len(token) == 1 or not (len(token) > MAX_TOKEN or _HOST.search(token) or _SECRET.search(token))
+def personal_names(lines: Sequence[Line]) -> set[str]:
+    """Names of people's home folders, lower-case: no token may hold one.
+
+    A word that mostly stands elsewhere (`backup`, `path`) is no name, whoever calls a folder so.
+    """
+    homes: Counter[str] = Counter()
+    everywhere: Counter[str] = Counter()
+    for line in lines:
+        text = line.text.lower()
+        everywhere.update(set(re.findall("[a-z]+", text)))
+        homes.update({w for name in _USER.findall(text) for w in re.findall("[a-z]+", name) if len(w) >= 4})
+    return {word for word, n in homes.items() if n >= 0.1 * everywhere[word]} - _ROLES
+
+
+def _may_ship(token: str, names: set[str]) -> bool:
+    if len(token) == 1:
+        return True
+    words = re.findall(r"[a-z]+", token)
+    in_home = re.search(r"(users\\|/home/|/users/)[a-z]", token) and not any(word in _ROLES for word in words)
+    return not (
+        len(token) > MAX_TOKEN or in_home or names.intersection(words) or _HOST.search(token) or _SECRET.search(token)
+    )
 
 
 def train_vocabulary(
-    folded: pa.StringArray, sources: Sequence[str], *, size: int = 16_384, min_lines: int = 12, min_sources: int = 3
+    folded: pa.StringArray,
+    sources: Sequence[str],
+    names: set[str],
+    *,
+    size: int = 16_384,
+    min_lines: int = 12,
+    min_sources: int = 3,
 ) -> tuple[list[str], npt.NDArray[np.int64]]:
     """Tokens by falling frequency, and how often each was matched in `folded`.
 
     Args:
         folded: lines as `fold_lines` gives them.
         sources: the source of each line: a token needs `min_sources` of them and `min_lines` lines.
+        names: words that no token may hold.
         size: most tokens.
         min_lines: fewest lines of a token longer than one symbol.
         min_sources: fewest sources of such a token.
@@ -111,7 +163,7 @@ def train_vocabulary(
     )
     learner.train_from_iterator(folded.to_pylist(), trainer, length=len(folded))
     symbols = [chr(b) for b in range(33, 127)]
-    candidates = symbols + sorted(t for t in learner.get_vocab() if len(t) > 1 and t.isascii() and _may_ship(t))
+    candidates = symbols + sorted(t for t in learner.get_vocab() if len(t) > 1 and t.isascii() and _may_ship(t, names))
     number = {source: i for i, source in enumerate(sorted(set(sources)))}
     source_of = np.array([number[s] for s in sources])
     # Twice: what a dropped token covered falls to others, which may then be common enough or not.
@@ -224,7 +276,7 @@ def train(
     """Trains on the Parquet files and writes the model folder `out`."""
     lines, licences = load_lines(paths, seed=seed)
     folded = fold_lines(pa.array([line.text for line in lines]))
-    vocabulary, counts = train_vocabulary(folded, [line.source for line in lines], size=size)
+    vocabulary, counts = train_vocabulary(folded, [line.source for line in lines], personal_names(lines), size=size)
     made = PairMaker(lines, seed=seed).triplets(triplets)
     vectors = train_vectors(vocabulary, counts, made, dim=dim, seed=seed)
     # The last triplets of another seed: names and wrappers that were not trained on, lines that were.
