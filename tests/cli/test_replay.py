@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cmdclf.cli import main
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    rows = [(f"tool{i} --n {1000 + i}", "benign", f"docs-{i % 6}") for i in range(400)]
+    rows += [(f"bad{i} http://192.0.2.1/{i}", "malicious", f"attacks-{i % 6}") for i in range(60)]
+    lines, labels, sources = zip(*rows, strict=True)
+    path = tmp_path / "pool.parquet"
+    platform = ["linux"] * len(rows)
+    pq.write_table(pa.table({"command_line": lines, "platform": platform, "label": labels, "source": sources}), path)
+    return path
+
+
+def arguments(pool: Path, lake: Path, *more: str) -> list[str]:
+    return ["replay", "--pool", str(pool), "--days", "2", "--per-day", "500", "--lake", str(lake), "--quiet", *more]
+
+
+def test_replay_prints_its_counts_and_writes_the_files_asked_for(
+    pool: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    incident, labelled = tmp_path / "out" / "incident.parquet", tmp_path / "out" / "labelled.parquet"
+    more = ["--incident", str(incident), "--labelled", str(labelled)]
+    assert main(arguments(pool, tmp_path / "lake", *more)) == 0
+    printed = capsys.readouterr().out
+    assert "events: 1,000 on 2 days" in printed
+    assert "distinct lines:" in printed
+    assert "malicious events per day: 3 to 3, 6 in all" in printed
+    held = set(pq.read_table(incident)["source"].to_pylist())
+    truth = pq.read_table(tmp_path / "lake.truth.parquet")
+    assert not held & set(truth["source"].to_pylist())
+    assert set(pq.read_table(labelled)["label"].to_pylist()) == {"malicious"}
+    assert not set(pq.read_table(labelled)["group_id"].to_pylist()) & set(truth["group_id"].to_pylist())
+
+
+def test_a_second_replay_into_the_same_lake_needs_overwrite(
+    pool: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(pool, tmp_path / "lake")) == 0
+    assert main(arguments(pool, tmp_path / "lake")) == 0
+    assert main(arguments(pool, tmp_path / "lake", "--seed", "1")) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(arguments(pool, tmp_path / "lake", "--seed", "1", "--overwrite")) == 0
+
+
+def test_a_missing_pool_is_one_sentence_with_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(tmp_path / "nowhere.parquet", tmp_path / "lake")) == 2
+    error = capsys.readouterr().err
+    assert "nowhere.parquet" in error
+    assert "Traceback" not in error
+
+
+def test_lexicon_check_reports_faults_with_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lexicon", "check"]) == 0
+    assert ", 0 faults" in capsys.readouterr().out
+    (tmp_path / "x.toml").write_text(
+        '[[template]]\nid = "a"\nlabel = "benign"\nplatform = "linux"\nrole = "r"\nline = "x {{nothing}}"\n'
+    )
+    assert main(["lexicon", "check", "--dir", str(tmp_path)]) == 2
+    assert "unknown slot" in capsys.readouterr().out
+
+
+def test_lexicon_stats_count_by_label_platform_role_and_tool(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lexicon", "stats"]) == 0
+    printed = capsys.readouterr().out
+    for word in ("benign:", "hard", "platform", "windows", "role", "deployment", "tool", "powershell"):
+        assert word in printed
