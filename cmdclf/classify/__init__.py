@@ -1,4 +1,4 @@
-"""Training sets and arms, the calibrated classifier, its evaluation, its export to ONNX, and the scorer that reads it."""
+"""Training sets and arms, the calibrated classifier, its evaluation, its ONNX export, and the scorer that reads it."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ class Featuriser:
     def save(self, folder: Path) -> None:
         """Write maker and embedder into `folder`, which is then complete by itself.
 
-        An embedder that lies in a folder is copied; a sentence-transformers model is saved by name, and loading it needs
-        the extra `st` and that model.
+        An embedder that lies in a folder is copied; a sentence-transformers model is saved by name, and loading it
+        needs the extra `st` and that model.
 
         Raises:
             CmdclfError: the embedder's files can't be found.

@@ -26,8 +26,8 @@ __all__ = [
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-#: A rate of q is reported only where at least NEGATIVES_PER_FPR / q negatives stand behind it: ten false alerts, so that
-#: its relative standard error stays near a third.
+#: A rate of q is reported only where at least NEGATIVES_PER_FPR / q negatives stand behind it: ten false alerts, so
+#: that its relative standard error stays near a third.
 NEGATIVES_PER_FPR = 10
 #: Rows that one chunk of bootstrap draws may hold at once: about 32 MB of int64.
 _DRAWS_AT_ONCE = 4_000_000
@@ -133,7 +133,7 @@ def _interval(values: Floats, point: float) -> tuple[float, float]:
     if len(kept) == 0 or np.isnan(point):
         return float("nan"), float("nan")
     lo, hi = np.percentile(kept, (2.5, 97.5))
-    # With a handful of skewed groups the percentiles can miss the point estimate; an interval that excludes it misleads.
+    # With a handful of skewed groups the percentiles can miss the point estimate; such an interval misleads.
     return float(min(lo, point)), float(max(hi, point))
 
 

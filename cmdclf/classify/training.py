@@ -1,7 +1,7 @@
 """Training sets: the regex baseline, the aggregated baseline, and benign lines that a judge adds to either.
 
-A training set is one table of TRAINING rows, each command line once. Whether a line came from rules, from labelled files
-or from a judge stays readable in `source`; `group` keeps near-duplicates on one side of every split.
+A training set is one table of TRAINING rows, each command line once. Whether a line came from rules, from labelled
+files or from a judge stays readable in `source`; `group` keeps near-duplicates on one side of every split.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def aggregated_baseline(
 ) -> pa.Table:
     """AB: rule hits and labelled malicious lines are malicious; frequent short lines without a hit are benign.
 
-    Benign rows of the labelled tables are benign as well. An expert's label beats a rule or a frequency; a line that the
-    tables call both benign and malicious is left out. The caps hold for each class as a whole, and the experts' rows
-    come first.
+    Benign rows of the labelled tables are benign as well. An expert's label beats a rule or a frequency; a line that
+    the tables call both benign and malicious is left out. The caps hold for each class as a whole, and the experts'
+    rows come first.
 
     Args:
         lines: batches of distinct lines with command_id, platform, command_line and events (int).
@@ -237,12 +237,8 @@ def _experts(labelled: Sequence[pa.Table]) -> pa.Table:
     schema = pa.schema([*(TRAINING.field(k) for k in _KEYS), TRAINING.field("label"), TRAINING.field("source")])
     parts = [schema.empty_table()]
     for table in labelled:
-        table = table.filter(
-            pc.and_(
-                pc.is_in(table["label"], value_set=pa.array(["benign", "malicious"])),
-                pc.is_valid(table["command_line"]),
-            )
-        )
+        known = pc.is_in(table["label"], value_set=pa.array(["benign", "malicious"]))
+        table = table.filter(pc.and_(known, pc.is_valid(table["command_line"])))
         text = table["command_line"].cast(pa.string()).combine_chunks()
         platform = table["platform"].cast(pa.string()).combine_chunks()
         source = pa.repeat(pa.scalar(_LABELLED), table.num_rows)
