@@ -17,7 +17,8 @@ __all__ = ["implies"]
 
 _MAX_WINDOW = 256
 #: Spelt alike but read differently by RE2 and by Python's parser; nothing is concluded from such patterns.
-_ONLY_RE2 = re.compile(r"\[:\^?[a-z]+:\]|\\[pPQCzZ]|\(\?\w*[U-]|\{,")
+_ONLY_RE2 = re.compile(r"\[:\^?[a-z]+:\]|\\[QCzZ]|\(\?\w*[U-]|\{,")
+_ESCAPE = re.compile(r"\\(?:[pP](?:\w|\{\^?\w+\})|.)", re.DOTALL)
 _REPEATS = (sre.MAX_REPEAT, sre.MIN_REPEAT)
 
 Window = frozenset[str]
@@ -31,6 +32,8 @@ def implies(regex: str, literals: Sequence[str]) -> bool:
     """
     if not literals or "" in literals or _ONLY_RE2.search(regex.replace("\\\\", "  ")):
         return False
+    # Unicode classes, which Python's parser lacks, are one unknown character, as \w is.
+    regex = _ESCAPE.sub(lambda escape: r"\w" if escape[0][1] in "pP" else escape[0], regex)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -95,13 +98,13 @@ class _Walk:
 
 
 def _set(members: Sequence[tuple[Any, Any]]) -> frozenset[str] | None:
-    """The members of a small set of ASCII characters, lower-cased; None for all others."""
+    """The members of a small set of characters, lower-cased; None for all others."""
     exact: set[str] = set()
     for op, argument in members:
         if op is sre.LITERAL and len(chr(argument).lower()) == 1:
             exact.add(chr(argument).lower())
-        elif op is sre.RANGE and argument[1] < 128 and argument[1] - argument[0] < 16:
+        elif op is sre.RANGE and argument[1] - argument[0] < 64:
             exact.update(chr(code).lower() for code in range(argument[0], argument[1] + 1))
         else:
             return None
-    return frozenset(exact)
+    return frozenset(exact) if all(len(character) == 1 for character in exact) else None
