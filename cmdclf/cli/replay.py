@@ -85,9 +85,7 @@ def _date(text: str) -> dt.date:
 
 def run(args: argparse.Namespace) -> int:
     """Write the lake, its truth and the files asked for; print what was made."""
-    import pyarrow.parquet as pq
-
-    from cmdclf.lexicon.replay import replay
+    from cmdclf.lexicon.replay import replay, write_atomically
     from cmdclf.lexicon.split import incident_test, labelled_pool, split_pool
 
     pool = _pool(args)
@@ -104,15 +102,13 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.incident:
         table = incident_test(pool, split, seed=args.seed)
-        Path(args.incident).parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, args.incident)
+        write_atomically(table, Path(args.incident))
         groups = [g or "malicious" for g in table["benign_group"].to_pylist()]
         counts = ", ".join(f"{groups.count(g):,} {g}" for g in ("malicious", "hard", "complex", "simple"))
         print(f"incident test: {counts} -> {args.incident}")
     if args.labelled:
         table = labelled_pool(pool, split, seed=args.seed)
-        Path(args.labelled).parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, args.labelled)
+        write_atomically(table, Path(args.labelled))
         print(f"labelled pool: {len(table):,} malicious lines -> {args.labelled}")
     return 0
 

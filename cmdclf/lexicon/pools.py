@@ -80,6 +80,10 @@ class Pool(Protocol):
         """One line per row for the tail, incidents and tests, and the parents' lines (null where not known)."""
         ...
 
+    def original(self, rows: np.ndarray) -> pa.StringArray:
+        """The line of each row as its source recorded it, before any wrapper or parameter was drawn; null where none."""
+        ...
+
 
 class LexiconPool:
     """The templates of a lexicon; each line is rendered.
@@ -120,6 +124,10 @@ class LexiconPool:
             pa.array([d.command_line for d in drawn], pa.string()),
             pa.array([d.parent_command_line for d in drawn], pa.string()),
         )
+
+    def original(self, rows: np.ndarray) -> pa.StringArray:
+        """Nulls: every line is rendered."""
+        return pa.nulls(len(rows), pa.string())
 
 
 class ParquetPool:
@@ -169,6 +177,7 @@ class ParquetPool:
         read = self._drop(
             read, "unknown platform", pc.invert(pc.is_in(read["platform"], pa.array(_PLATFORMS, pa.string())))
         )
+        read = read.append_column("original", read["process_command_line"])
         if rewrap:
             read = _rewrapped(read, seed)
         line = read["process_command_line"]
@@ -180,9 +189,7 @@ class ParquetPool:
         read = self._distinct(read)
         self._lines: pa.StringArray = read["process_command_line"].combine_chunks()
         self._parents: pa.StringArray = read["parent_command_line"].combine_chunks()
-        if isinstance(self._lines, pa.ChunkedArray):  # an empty table combines to no chunk
-            self._lines = pa.array([], pa.string())
-            self._parents = pa.array([], pa.string())
+        self._originals: pa.StringArray = read["original"].combine_chunks()
         malicious = np.array(pc.equal(read["label"], "malicious").to_numpy(), bool)
         self.table = PoolTable(
             malicious=malicious,
@@ -234,6 +241,10 @@ class ParquetPool:
         """The rows' lines as they are."""
         index = pa.array(rows)
         return self._lines.take(index), self._parents.take(index)
+
+    def original(self, rows: np.ndarray) -> pa.StringArray:
+        """The recorded lines (`process_command_line`, else `command_line`) before `rewrap`: verdicts on them join here."""
+        return self._originals.take(pa.array(rows))
 
 
 def _fingerprint(texts: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ from cmdclf.lexicon.traffic import HeadPlan, TailPlan, plan_head, plan_tail
 from cmdclf.progress import Progress
 from cmdclf.telemetry import Lake, command_ids
 
-__all__ = ["ReplayReport", "ReplaySettings", "replay", "truth_path"]
+__all__ = ["ReplayReport", "ReplaySettings", "replay", "truth_path", "write_atomically"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,8 @@ def replay(
     """Write a lake of daily telemetry and, beside it, `<lake>.truth.parquet`.
 
     The truth has one row per distinct line of the lake: command_id, command_line, platform, label, source, group_id,
-    hard, head (bool: a recurring template). Events are drawn day by day; memory holds one day and the distinct lines.
+    hard, head (bool: a recurring template), original_command_line (the pool's line before anything was drawn anew, so
+    that verdicts on the pool can be joined; null for a lexicon). Events are drawn day by day; memory holds one day and the distinct lines.
 
     Args:
         pool: labelled lines.
@@ -186,7 +187,7 @@ def replay(
     truth, ranks = _truth(pool, day_tables)
     path = truth_path(root)
     metadata = {b"cmdclf.replay": json.dumps({"settings": s.record(), "held_out": sorted(split.held_out)}).encode()}
-    _write_atomically(truth.replace_schema_metadata(metadata), path)
+    write_atomically(truth.replace_schema_metadata(metadata), path)
     return ReplayReport(
         events=s.days * s.per_day,
         distinct=len(truth),
@@ -319,13 +320,15 @@ def _truth(pool: Pool, days: list[pa.Table]) -> tuple[pa.Table, np.ndarray]:
             "group_id": pa.array(table.group_id[rows], pa.string()),
             "hard": pa.array(table.hard[rows]),
             "head": pa.array(ranks >= 0),
+            "original_command_line": pool.original(rows),
         }
     )
     order = np.argsort(truth["command_id"].to_numpy(zero_copy_only=False).astype(str), kind="stable")
     return truth.take(pa.array(order)), ranks[order]
 
 
-def _write_atomically(table: pa.Table, path: Path) -> None:
+def write_atomically(table: pa.Table, path: Path) -> None:
+    """Write a Parquet file that is either complete or not there; makes its folder."""
     partial = path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

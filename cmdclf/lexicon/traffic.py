@@ -12,6 +12,7 @@ from cmdclf.lexicon.pools import Pool
 __all__ = ["HeadPlan", "TailPlan", "plan_head", "plan_tail"]
 
 _PROBES = 24
+_MANY_PROBES = 400
 _VARIED_SHARE_OF_TOP = 0.85
 _REST_FRESH = 0.02
 _RECENT = 16
@@ -96,9 +97,27 @@ def choose_head(
     return np.asarray(rows[np.argsort(key, kind="stable")][:n])
 
 
-def _is_varied(pool: Pool, row: int, words: random.Random) -> bool:
-    probes = {pool.draw(row, words).command_line for _ in range(_PROBES)}
-    return len(probes) >= _PROBES - 1
+def _is_varied(pool: Pool, row: int, words: random.Random, probes: int) -> bool:
+    """Whether nearly all of so many draws differ: 24 tell some hundred lines from few, 400 ten thousands."""
+    return len({pool.draw(row, words).command_line for _ in range(probes)}) >= probes - 1
+
+
+def _top_positions(pool: Pool, rows: np.ndarray, varied: np.ndarray, top: int, words: random.Random) -> np.ndarray:
+    """Positions of the top templates: mostly such that never run out of new lines, the rest in order of frequency.
+
+    What makes an estate's distinct lines is its busiest software's changing parameters.
+    """
+    wanted = round(top * _VARIED_SHARE_OF_TOP)
+    rich: list[int] = []
+    for position in np.flatnonzero(varied):
+        if len(rich) == wanted:
+            break
+        if _is_varied(pool, int(rows[position]), words, _MANY_PROBES):
+            rich.append(int(position))
+    chosen = np.array(rich, np.int64)
+    for more, limit in ((np.flatnonzero(varied), wanted), (np.arange(len(rows)), top)):
+        chosen = np.concatenate([chosen, np.setdiff1d(more, chosen)[: limit - len(chosen)]])
+    return np.sort(chosen)
 
 
 def plan_head(
@@ -134,12 +153,9 @@ def plan_head(
     rows = choose_head(pool, benign, n_templates, head_length, rng)
     n = len(rows)
     top = min(top, max(1, n // 3))
-    varied = np.array([_is_varied(pool, int(row), words) for row in rows], bool)
-    # What makes an estate's distinct lines is its busiest software's changing parameters: most of the top varies.
-    position = np.arange(n)
-    chosen = np.flatnonzero(varied)[: round(top * _VARIED_SHARE_OF_TOP)]
-    chosen = np.concatenate([chosen, np.setdiff1d(position, chosen)[: top - len(chosen)]])
-    order = np.concatenate([np.sort(chosen), np.setdiff1d(position, chosen)])
+    varied = np.array([_is_varied(pool, int(row), words, _PROBES) for row in rows], bool)
+    chosen = _top_positions(pool, rows, varied, top, words)
+    order = np.concatenate([chosen, np.setdiff1d(np.arange(n), chosen)])
     rows, varied = rows[order], varied[order]
 
     shares = np.tile(np.arange(1, n + 1, dtype=np.float64) ** -zipf, (days, 1))

@@ -55,6 +55,15 @@ def test_rewrapping_keeps_the_text_and_draws_one_pool_for_both_labels(tmp_path: 
     assert len(heads[True]) > 5
 
 
+def test_the_recorded_line_stays_known_after_rewrapping(tmp_path: Path) -> None:
+    path = write_pool(tmp_path / "pool.parquet")
+    plain, rewrapped = ParquetPool([path]), ParquetPool([path], rewrap=True)
+    rows = np.arange(len(plain.table))
+    assert plain.original(rows).equals(plain.lines(rows, random.Random(0))[0])
+    assert rewrapped.original(rows).equals(plain.original(rows))
+    assert not rewrapped.lines(rows, random.Random(0))[0].equals(rewrapped.original(rows))
+
+
 def test_a_drawn_line_is_the_template_with_other_parameters(parquet_pool: ParquetPool) -> None:
     rng = random.Random(0)
     drawn = {parquet_pool.draw(0, rng).command_line for _ in range(10)}
