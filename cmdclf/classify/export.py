@@ -116,7 +116,8 @@ def probe_matrix(classifier: Classifier, *, rows: int = 512, seed: int = 0) -> N
     for column, values in enumerate(splits):
         probe[:, column] = rng.choice(np.asarray(values, dtype=np.float32), size=rows)
     step = rng.integers(-1, 2, size=probe.shape)
-    probe = np.where(step == 0, probe, np.nextafter(probe, np.where(step > 0, np.inf, -np.inf).astype(np.float32)))
+    beside = np.nextafter(probe, np.where(step > 0, np.inf, -np.inf).astype(np.float32))
+    probe = np.where(step == 0, probe, beside)
     largest = np.finfo(np.float32).max
     extremes = [0.0, 1e-30, 1e6, largest, -largest, np.nan]
     return np.ascontiguousarray(np.vstack([probe, *(np.full((1, width), v) for v in extremes)]), dtype=np.float32)

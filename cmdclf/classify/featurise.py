@@ -44,7 +44,7 @@ class Featuriser:
     @property
     def width(self) -> int:
         """How many columns the matrix has."""
-        return len(self.maker.feature_names) + self.embedder.dim
+        return len(self.maker.feature_names) + int(self.embedder.dim)
 
     def matrix(self, batch: pa.RecordBatch) -> NDArray[np.float32]:
         """(n, width) float32, C-contiguous, of a LINES batch without nulls in command_line and platform.
