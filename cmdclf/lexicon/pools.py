@@ -81,7 +81,7 @@ class Pool(Protocol):
         ...
 
     def original(self, rows: np.ndarray) -> pa.StringArray:
-        """The line of each row as its source recorded it, before any wrapper or parameter was drawn; null where none."""
+        """Each row's line as its source recorded it, before a wrapper or parameter was drawn; null where none."""
         ...
 
 
@@ -243,7 +243,7 @@ class ParquetPool:
         return self._lines.take(index), self._parents.take(index)
 
     def original(self, rows: np.ndarray) -> pa.StringArray:
-        """The recorded lines (`process_command_line`, else `command_line`) before `rewrap`: verdicts on them join here."""
+        """The recorded lines (`process_command_line`, else `command_line`) before `rewrap`: verdicts join here."""
         return self._originals.take(pa.array(rows))
 
 

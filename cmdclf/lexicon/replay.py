@@ -146,7 +146,8 @@ def replay(
 
     The truth has one row per distinct line of the lake: command_id, command_line, platform, label, source, group_id,
     hard, head (bool: a recurring template), original_command_line (the pool's line before anything was drawn anew, so
-    that verdicts on the pool can be joined; null for a lexicon). Events are drawn day by day; memory holds one day and the distinct lines.
+    that verdicts on the pool can be joined; null for a lexicon). Events are drawn day by day; memory holds one day and
+    the distinct lines.
 
     Args:
         pool: labelled lines.
