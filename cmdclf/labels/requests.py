@@ -64,13 +64,20 @@ def _shown(line: str, redacted: str, platform: str) -> tuple[str, tuple[str, ...
         secrets |= values
         texts.append(clean.text)
     shown = redacted
+    if any(kind not in _ENCODINGS for kind in hidden_in):
+        return _without(secrets, texts[-1]), ()
     if hidden_in:
-        in_place = any(kind not in _ENCODINGS for kind in hidden_in)
-        shown = texts[-1] if in_place else _ENCODED.sub("<secret:encoded>", redacted)
+        # Outer layers carry the inner payload too.
+        shown = _ENCODED.sub("<secret:encoded>", redacted)
+        texts[:-1] = [_ENCODED.sub("<secret:encoded>", text) for text in texts[:-1]]
     # An inner shell command that the line shows word for word would only repeat it.
     decoded = [text for layer, text in zip(layers, texts, strict=True) if layer.kind != "wrapper" or text not in shown]
+    return _without(secrets, shown), tuple(_without(secrets, text) for text in decoded)
+
+
+def _without(secrets: dict[str, str], text: str) -> str:
+    """The text with each of the known secrets (value -> kind) replaced by its placeholder."""
     for value, kind in secrets.items():
         if len(value) >= _SHORTEST:
-            shown = shown.replace(value, f"<secret:{kind}>")
-            decoded = [text.replace(value, f"<secret:{kind}>") for text in decoded]
-    return shown, tuple(decoded)
+            text = text.replace(value, f"<secret:{kind}>")
+    return text

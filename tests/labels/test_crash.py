@@ -62,20 +62,29 @@ def ledger(folder):
         return set(rows["text_sha256"].to_pylist())
 
 
-@pytest.mark.parametrize(("sign", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
-def test_a_stopped_run_loses_no_recorded_verdict_and_the_next_asks_no_answered_line_again(tmp_path, sign, code):
-    lines = [f"tool.exe /n {i}" for i in range(LINES)]
-    pq.write_table(pa.table({"platform": ["windows"] * LINES, "command_line": lines}), tmp_path / "lines.parquet")
+@pytest.fixture
+def lines(tmp_path):
+    texts = [f"tool.exe /n {i}" for i in range(LINES)]
+    pq.write_table(pa.table({"platform": ["windows"] * LINES, "command_line": texts}), tmp_path / "lines.parquet")
+    return texts
+
+
+def stopped(folder, server, script, sign):
+    """The exit code of a run that got a signal while the server held its answers back."""
+    process = label_run(folder, server)
+    try:
+        assert script.stalled.wait(timeout=60)
+        process.send_signal(sign)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return process.returncode
+
+
+def test_a_killed_run_loses_no_recorded_verdict_and_the_next_asks_no_answered_line_again(tmp_path, lines):
     script = Stalling(BEFORE)
     with openai_server(script) as server:
-        process = label_run(tmp_path, server)
-        try:
-            assert script.stalled.wait(timeout=60)
-            process.send_signal(sign)
-            _, err = process.communicate(timeout=60)
-        finally:
-            process.kill()
-        assert process.returncode == code, err
+        assert stopped(tmp_path, server, script, signal.SIGKILL) == -signal.SIGKILL
         kept = ledger(tmp_path)
         # Answers that were on their way between server and disk are the only ones that a kill may cost.
         assert BEFORE - 8 <= len(kept) <= BEFORE
@@ -95,3 +104,10 @@ def test_a_stopped_run_loses_no_recorded_verdict_and_the_next_asks_no_answered_l
     assert set(asked_after.values()) == {1}
     assert sum(asked_after.values()) == LINES - len(kept)
     assert set(asked_before) | set(asked_after) == set(lines)
+
+
+def test_an_interrupted_run_ends_with_130_and_keeps_every_answer_once(tmp_path, lines):
+    script = Stalling(BEFORE)
+    with openai_server(script) as server:
+        assert stopped(tmp_path, server, script, signal.SIGINT) == 130
+    assert BEFORE - 8 <= len(ledger(tmp_path)) <= BEFORE

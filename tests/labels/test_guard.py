@@ -70,7 +70,7 @@ def test_a_missing_line_is_no_hit():
     assert guarded(None) == {"injection": False, "reasons": [], "veto": False}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["windows", "linux", "macos"]), st.text(max_size=120)), min_size=1, max_size=8)
 )

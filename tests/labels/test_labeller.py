@@ -6,7 +6,6 @@ import pytest
 
 from cmdclf.errors import JudgeError
 from cmdclf.labels import OpenAIJudge, RecordedJudge, TruthJudge, Unanswered, Verdict, label_lines
-from cmdclf.labels.requests import requests_for
 
 from .openai_server import MODEL, answer, completion, fault, openai_server
 
@@ -153,15 +152,6 @@ def test_no_secret_reaches_the_server_from_line_parent_or_encoded_payload(store,
         assert secret not in sent
     assert "<secret:" in sent
     assert "hunter2hunter2" not in str(store.verdicts().to_pylist())
-
-
-def test_a_decoded_payload_is_shown_to_the_judge(lines_of):
-    import base64
-
-    payload = base64.b64encode("Get-Service Spooler | Restart-Service".encode("utf-16-le")).decode()
-    [request] = requests_for(lines_of(f"powershell.exe -EncodedCommand {payload}"))
-    assert payload in request.text
-    assert any("Restart-Service" in text for text in request.decoded)
 
 
 def test_what_was_answered_before_a_judges_error_is_kept(store, lines_of):
