@@ -143,7 +143,13 @@ class PairMaker:
         text = _DOMAIN.sub(lambda m: ".".join(fresh(p) for p in m[1].split(".") if p) + "." + m[2], text)
         if not words:
             return text
-        return _WORD.sub(lambda m: m[0] if len(m[0]) < 4 or m[0].lower() in self._common else fresh(m[0]), text)
+        new = set(drawn.values())
+
+        def renamed(found: re.Match[str]) -> str:
+            word = found[0]
+            return word if len(word) < 4 or word in new or word.lower() in self._common else fresh(word)
+
+        return _WORD.sub(renamed, text)
 
     def rewrap(self, text: str) -> str:
         """The line in another wrapper of its kind; unchanged where it has none."""

@@ -13,6 +13,7 @@ Method: static token embeddings as in sentence-transformers' `StaticEmbedding`; 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
 import shlex
 import sys
@@ -40,6 +41,7 @@ _HOST = re.compile(
     r"[a-z0-9-]{2,}\.(com|net|org|io|gov|edu|co|uk|de|local|corp|lan|internal|cloud|dev|app|ai|us|eu|me)\b"
 )
 _USER = re.compile(r"(?i)(?:[a-z]:\\users\\|/home/|/users/)([a-z][a-z0-9._-]{2,})")
+_DOMAIN = re.compile(r"([a-z0-9-]+)\.(?:corp|local|lan|internal)\b")
 #: Account names that software gives, not people.
 _ROLES = frozenset(
     [
@@ -62,6 +64,7 @@ _ROLES = frozenset(
         ],
     ]
 )
+_VALUE = re.compile(r"(?:pass(?:word|wd)?|pwd|token|secret|api_?key)[=:]\s*[\"']?([^\s\"']{4,})")
 _SECRET = re.compile(r"[a-z0-9]@[a-z0-9]|pass(word|wd)?[=:].|token[=:].|secret[=:].|key[=:].|bearer .")
 MAX_TOKEN = 24
 
@@ -111,26 +114,31 @@ def load_lines(
 
 
 def personal_names(lines: Sequence[Line]) -> set[str]:
-    """Names of people's home folders, lower-case: no token may hold one.
+    """Words of home folders', internal domains' and secrets' text, lower-case: no token may hold one.
 
-    A word that mostly stands elsewhere (`backup`, `path`) is no name, whoever calls a folder so.
+    A word that mostly stands elsewhere (`path`, `server`) is no name, whoever calls a folder so.
     """
-    homes: Counter[str] = Counter()
+    named: Counter[str] = Counter()
     everywhere: Counter[str] = Counter()
     for line in lines:
         text = line.text.lower()
         everywhere.update(set(re.findall("[a-z]+", text)))
-        homes.update({w for name in _USER.findall(text) for w in re.findall("[a-z]+", name) if len(w) >= 4})
-    return {word for word, n in homes.items() if n >= 0.1 * everywhere[word]} - _ROLES
+        shy = _USER.findall(text) + _DOMAIN.findall(text) + _VALUE.findall(text)
+        named.update({w for name in shy for w in re.findall("[a-z]{4,}", name)})
+    return {word for word, n in named.items() if n >= 0.1 * everywhere[word]} - _ROLES
 
 
 def _may_ship(token: str, names: set[str]) -> bool:
     if len(token) == 1:
         return True
-    words = re.findall(r"[a-z]+", token)
-    in_home = re.search(r"(users\\|/home/|/users/)[a-z]", token) and not any(word in _ROLES for word in words)
+    # BPE cuts names into pieces: after a home folder's slash only a role's whole name may begin.
+    home = re.search(r"(?:users\\|/home/|/users/)([a-z]+)", token)
     return not (
-        len(token) > MAX_TOKEN or in_home or names.intersection(words) or _HOST.search(token) or _SECRET.search(token)
+        len(token) > MAX_TOKEN
+        or (home and home[1] not in _ROLES)
+        or names.intersection(re.findall(r"[a-z]+", token))
+        or _HOST.search(token)
+        or _SECRET.search(token)
     )
 
 
@@ -241,7 +249,7 @@ def train_vectors(
     loss = MultipleNegativesRankingLoss(model, scale=scale)
     steps = epochs * (len(triplets) // batch)
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=max(steps, 2), pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=max(steps, 30), pct_start=0.1)
     # Our own tokeniser feeds the module: WordPiece of `tokenizers` is cubic in the length of a word, ours linear.
     trie = build_trie(vocabulary)
     columns = [token_rows(pa.array(column), trie) for column in zip(*triplets, strict=True)]
@@ -263,33 +271,56 @@ def train_vectors(
 
 
 def write_model(folder: Path, vocabulary: Sequence[str], vectors: npt.NDArray[Any], manifest: dict[str, Any]) -> None:
-    """Writes `vectors.npy` (float16), `tokenizer.json` and the sealed `manifest.json`."""
+    """Writes `vectors.npy` (float16), `tokenizer.json` and the sealed `manifest.json`.
+
+    The model's name holds a digest of its vectors: whatever was computed with other vectors has another name.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "vectors.npy", vectors.astype(np.float16), allow_pickle=False)
     _tokenizer(vocabulary).save(str(folder / "tokenizer.json"), pretty=False)
-    seal_manifest(folder, {"dim": int(vectors.shape[1]), "tokens": len(vocabulary), **manifest})
+    name = f"cmdclf-static-{vectors.shape[1]}-{hashlib.sha256((folder / 'vectors.npy').read_bytes()).hexdigest()[:8]}"
+    seal_manifest(folder, {"name": name, "dim": int(vectors.shape[1]), "tokens": len(vocabulary), **manifest})
+
+
+def _options(**options: int) -> list[str]:
+    return [word for name, value in options.items() for word in (f"--{name}", str(value))]
 
 
 def train(
-    paths: Sequence[Path], out: Path, *, triplets: int = 300_000, dim: int = 128, size: int = 16_384, seed: int = 0
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    triplets: int = 500_000,
+    dim: int = 128,
+    size: int = 16_384,
+    batch: int = 1024,
+    seed: int = 0,
+    threads: int = 2,
 ) -> None:
     """Trains on the Parquet files and writes the model folder `out`."""
     lines, licences = load_lines(paths, seed=seed)
     folded = fold_lines(pa.array([line.text for line in lines]))
     vocabulary, counts = train_vocabulary(folded, [line.source for line in lines], personal_names(lines), size=size)
     made = PairMaker(lines, seed=seed).triplets(triplets)
-    vectors = train_vectors(vocabulary, counts, made, dim=dim, seed=seed)
+    vectors = train_vectors(vocabulary, counts, made, dim=dim, batch=batch, seed=seed, threads=threads)
     # The last triplets of another seed: names and wrappers that were not trained on, lines that were.
-    fresh = PairMaker(lines, seed=seed + 1).triplets(5_000, same_group_share=0.0)
+    fresh = PairMaker(lines, seed=seed + 1).triplets(min(5_000, triplets), same_group_share=0.0)
     embedder = StaticEmbedder("trial", vocabulary, vectors.astype(np.float16))
     line, same, other = (embedder.embed(pa.array(column)) for column in zip(*fresh, strict=True))
     same_cosine, other_cosine = (line * same).sum(1), (line * other).sum(1)
     manifest = {
-        "name": f"cmdclf-static-{dim}-v1",
         "threshold_cosine": THRESHOLD_COSINE,
         "training": {
             "command": "python -m cmdclf.features.train_static "
-            + shlex.join(["--data", *(p.name for p in paths), "--out", "data/embedder", "--seed", str(seed)]),
+            + shlex.join(
+                [
+                    "--data",
+                    *(p.name for p in paths),
+                    "--out",
+                    "data/embedder",
+                    *_options(triplets=triplets, dim=dim, vocabulary=size, batch=batch, seed=seed),
+                ]
+            ),
             "lines": len(lines),
             "lines_by_licence": dict(sorted(licences.items())),
             "triplets": triplets,
@@ -312,12 +343,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="FILE.parquet")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--triplets", type=int, default=300_000)
+    parser.add_argument("--triplets", type=int, default=500_000)
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--vocabulary", type=int, default=16_384)
+    parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2, help="of torch (default: %(default)s)")
     args = parser.parse_args(argv)
-    train(args.data, args.out, triplets=args.triplets, dim=args.dim, size=args.vocabulary, seed=args.seed)
+    train(
+        args.data,
+        args.out,
+        triplets=args.triplets,
+        dim=args.dim,
+        size=args.vocabulary,
+        batch=args.batch,
+        seed=args.seed,
+    )
     return 0
 
 
