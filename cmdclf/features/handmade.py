@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cmdclf.errors import ModelIntegrityError
+from cmdclf.errors import ModelIntegrityError, RuleError
 from cmdclf.features._columns import COLUMNS
 from cmdclf.rules import RuleSet
 from cmdclf.rules.buffers import as_string_array, string_buffers
@@ -46,7 +46,7 @@ class FeatureMaker:
 
     >>> maker = FeatureMaker().fit([batch])
     >>> maker.matrix(batch).shape
-    (65536, 270)
+    (65536, 253)
 
     Args:
         buckets: size of the hashed token counts, a power of two.
@@ -226,7 +226,11 @@ class FeatureMaker:
             rarity = Rarity.from_arrays(arrays)
         except ValueError as error:
             raise ModelIntegrityError(str(error), remedy=_REMEDY, file=folder) from error
-        maker = cls(buckets=rarity.buckets, behaviours=RuleSet.load(folder / _RULES))
+        try:
+            rules = RuleSet.load(folder / _RULES)
+        except (RuleError, OSError) as error:
+            raise ModelIntegrityError(f"can't be read: {error}", remedy=_REMEDY, file=folder / _RULES) from error
+        maker = cls(buckets=rarity.buckets, behaviours=rules)
         if maker.rules.version != manifest["behaviours_version"] or maker.feature_names != manifest["columns"]:
             raise ModelIntegrityError("checks or columns are not those of the manifest", remedy=_REMEDY, file=folder)
         maker.rarity_ = rarity
