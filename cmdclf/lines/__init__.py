@@ -1,10 +1,22 @@
-"""One command line as text: tokenise, mask, decode its layers, guess its platform."""
+"""One command line as text: tokenise, mask, decode its layers, redact its secrets, guess its platform."""
 
 from __future__ import annotations
 
 from cmdclf.lines.decode import Layer, decode_layers
 from cmdclf.lines.mask import mask
 from cmdclf.lines.platform import guess_platform
+from cmdclf.lines.redact import Redacted, Secret, redact, redact_batch, redact_many
 from cmdclf.lines.tokenise import tokenise
 
-__all__ = ["Layer", "decode_layers", "guess_platform", "mask", "tokenise"]
+__all__ = [
+    "Layer",
+    "Redacted",
+    "Secret",
+    "decode_layers",
+    "guess_platform",
+    "mask",
+    "redact",
+    "redact_batch",
+    "redact_many",
+    "tokenise",
+]

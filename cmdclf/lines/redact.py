@@ -1,0 +1,219 @@
+"""Command lines with their secrets replaced by typed placeholders, before they leave the machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cmdclf.lines.secret_table import Generic, Program, SecretTable, Tool, secret_table
+
+__all__ = ["Redacted", "Secret", "redact", "redact_batch", "redact_many"]
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret stood in the original line: characters `start` to `end` (exclusive)."""
+
+    kind: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """A line without its secrets: the text with placeholders like `<secret:password>`, and what was found."""
+
+    text: str
+    found: tuple[Secret, ...]
+
+
+_PLACEHOLDER = re.compile(r"<secret:[a-z]{1,20}>")
+# A program's own command ends at a pipe or a list operator outside quotes.
+_OWN = re.compile(r"(?:[^\"'|;&\r\n]+|\"[^\"]*\"|'[^']*'|[\"'])*")
+_MAX_OWN = 8192
+# References name a secret and are none: $PASS, ${PASS}, $(cat f), %PASS%, {{ pass }}, @file, env:PASS, file:path.
+_REFERENCE = re.compile(
+    r"\$[A-Za-z_{(:?@*!0-9]|%[^%\s]{1,64}%$|![A-Za-z_]\w{0,63}!$|\{\{|\$\{\{|@[\w./\\-]+$|(?i:env|file|fd|stdin|prompt|ask):"
+)
+_CMDLET = re.compile(r"(?:[A-Z][a-z]{1,20}-[A-Z][A-Za-z]{1,40}|(?i:convertto|convertfrom|get|read|new)-[a-z]{2,40})$")
+_WORD = re.compile(r"[\w.:+-]+")
+_SUFFIX = re.compile(r"^impacket-|\.(?:exe|py|com)$")
+_COMMAND_PLACE = re.compile(
+    r"(?:^|[|;&({`\"'\\/=]\s{0,4}|\s(?:sudo|then|do|else|exec|call|start|time|env|nohup|xargs|/[ckr]|-[a-z]{0,4}c)\s{1,4}[\"']?)$"
+)
+
+
+def redact(line: str, platform: str | None = None) -> Redacted:
+    """The line with passwords, tokens, keys, hashes and JSON web tokens replaced by `<secret:KIND>`.
+
+    Idempotent; a line without secrets comes back unchanged; references (`$PASS`, `%PASS%`) are no secrets. Found by a
+    table of where each program takes its secrets plus forms that speak for themselves (name=value, URL user info,
+    known token prefixes). Linear in the length of the line; never raises on any text.
+
+    Args:
+        line: the command line.
+        platform: not used yet; the table holds for all platforms.
+    """
+    del platform
+    spans = _accepted(line, _candidates(line, secret_table()))
+    if not spans:
+        return Redacted(line, ())
+    out: list[str] = []
+    end = 0
+    for span in spans:
+        out += (line[end : span.start], f"<secret:{span.kind}>")
+        end = span.end
+    return Redacted("".join((*out, line[end:])), tuple(spans))
+
+
+def redact_batch(arr: pa.StringArray) -> tuple[pa.StringArray, pa.ListArray]:
+    """Redacted lines and the kinds of secrets in each.
+
+    Args:
+        arr: (n,) string; nulls stay null.
+
+    Returns:
+        (n,) string and (n,) list<string>, null where the line is null. Most lines cost one RE2 scan of the Arrow
+        buffer; only those that can hold a secret are looked at one by one.
+    """
+    texts = arr.cast(pa.string())
+    candidate = pc.match_substring_regex(texts, secret_table().prefilter)
+    rows = pc.indices_nonzero(pc.fill_null(candidate, False))
+    results = [redact(line) for line in texts.take(rows).to_pylist()]
+    replaced = [result.text if result.found else None for result in results]
+    kinds: list[list[str] | None] = [[] if valid else None for valid in texts.is_valid().to_pylist()]
+    for row, result in zip(rows.to_pylist(), results, strict=True):
+        kinds[row] = [secret.kind for secret in result.found]
+    if results:
+        mask = pc.fill_null(candidate, False)
+        new = pc.coalesce(pa.array(replaced, pa.string()), texts.take(rows))
+        texts = pc.replace_with_mask(texts, mask, new)
+    return texts, pa.array(kinds, pa.list_(pa.string()))
+
+
+def redact_many(arr: pa.StringArray) -> pa.StringArray:
+    """(n,) string: each line as `redact` gives it; nulls stay null."""
+    return redact_batch(arr)[0]
+
+
+def _candidates(line: str, table: SecretTable) -> Iterator[Secret]:
+    lower = line.lower()
+    if len(lower) != len(line):
+        # A few letters change their length when lower-cased; offsets must be those of the line.
+        lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in line)
+    for word in sorted({_SUFFIX.sub("", w) for w in _WORD.findall(lower)} & table.programs.keys()):
+        for program in table.programs[word]:
+            if any(hint in lower for hint in program.hints):
+                yield from _of_program(line, lower, program)
+    for generic in table.generics:
+        if any(literal in lower for literal in generic.literals):
+            yield from _of_generic(line, generic)
+
+
+def _of_program(line: str, lower: str, program: Program) -> Iterator[Secret]:
+    # A name that occurs again inside its own command must not be scanned again: that would be quadratic.
+    scanned = [0] * len(program.tools)
+    for match in program.place.finditer(lower):
+        for n, tool in enumerate(program.tools):
+            if match.start() < scanned[n]:
+                continue
+            if not tool.command or _COMMAND_PLACE.search(lower, max(0, match.start() - 24), match.start()):
+                scanned[n] = yield from _of_tool(line, match.start(), match.end(), tool)
+
+
+def _of_tool(line: str, start: int, end: int, tool: Tool) -> Generator[Secret, None, int]:
+    for pattern in tool.positions:
+        match = pattern.match(line, end)
+        if match:
+            yield from _secrets(match, tool.kind, "flag")
+    if not tool.flags:
+        return start + 1
+    own = _OWN.match(line, end, end + _MAX_OWN)
+    stop = end if own is None else own.end()
+    for pattern in tool.flags:
+        yield from _flags(line, end, stop, pattern, tool)
+    return stop
+
+
+def _flags(line: str, at: int, stop: int, pattern: re.Pattern[str], tool: Tool) -> Iterator[Secret]:
+    while at < stop:
+        # A value may reach beyond the command's end (a quoted `;`), but its flag must stand within it.
+        match = pattern.search(line, at)
+        if match is None or match.start() >= stop:
+            return
+        at = match.end()
+        text = match[0].lower()
+        if any(text.startswith(no) for no in tool.not_after):
+            continue
+        for secret in _secrets(match, tool.kind, "flag" if len(text.split(None, 1)) > 1 else ""):
+            if not tool.part:
+                yield secret
+                continue
+            inner = line.find(tool.part, secret.start, secret.end)
+            if inner >= 0 and inner + 1 < secret.end:
+                yield Secret(secret.kind, inner + 1, secret.end)
+        if tool.first:
+            return
+
+
+def _of_generic(line: str, generic: Generic) -> Iterator[Secret]:
+    for match in generic.pattern.finditer(line):
+        if "assignment" in generic.checks and not _is_assignment(match):
+            continue
+        yield from _secrets(match, generic.kind, "flag" if "flag" in generic.checks else "")
+
+
+def _is_assignment(match: re.Match[str]) -> bool:
+    """`PWD=/home/x` is a working directory; `$p = Get-Secret` and `token = foo(` are code; `token:` ends many words."""
+    value = _value(match)
+    name = match[0][:3].lower()
+    before = match.string[match.start() - 1 : match.start()] if match.start() else ""
+    if (name == "pwd" and value[:1] in "/\\.~") or value.lower().startswith(("http://", "https://")):
+        return False
+    rest = match.string[match.end() : match.end() + 1]
+    if ":" in match[0] and (before in ("<", ":") or (name == "pwd" and before not in "/-")):
+        return False
+    return not (value.startswith("[") or rest == "(")
+
+
+def _value(match: re.Match[str]) -> str:
+    return next((v for k, v in match.groupdict().items() if k.startswith("s") and v), "")
+
+
+def _secrets(match: re.Match[str], kind: str, place: str) -> Iterator[Secret]:
+    for name, value in match.groupdict().items():
+        if not value or not name.startswith("s"):
+            continue
+        start, end = match.span(name)
+        single = match.string[start - 1 : start] == "'"
+        if _CMDLET.match(value):
+            continue
+        if value.lower() in secret_table().no_secrets or (
+            _REFERENCE.match(value) and not (single and value[0] == "$" and kind != "token")
+        ):
+            continue
+        if place == "flag" and value[0] in "-/" and match.string[start - 1 : start] not in "\"'":
+            continue
+        yield Secret(kind, start, end)
+
+
+def _accepted(line: str, candidates: Iterator[Secret]) -> list[Secret]:
+    """Candidates in order without overlaps, the first and longest of each place; none that touches a placeholder."""
+    taken = [Secret("", m.start(), m.end()) for m in _PLACEHOLDER.finditer(line)]
+    spans = sorted(candidates, key=lambda s: (s.start, -s.end))
+    out: list[Secret] = []
+    blocked = iter(taken)
+    block = next(blocked, None)
+    for span in spans:
+        while block is not None and block.end <= span.start:
+            block = next(blocked, None)
+        if block is not None and block.start < span.end:
+            continue
+        if out and span.start < out[-1].end:
+            continue
+        out.append(span)
+    return out
