@@ -153,7 +153,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.n_iter_ = self.booster_.n_iter_
         self.n_validation_benign_ = int((kept & (labels == 0)).sum())
         if kept.any() and 0 < labels[kept].sum() < kept.sum():
-            self.slope_, self.intercept_ = _sigmoid(raw[kept], labels[kept], weight[kept])
+            self.slope_, self.intercept_ = _sigmoid(raw[kept], labels[kept], times[kept].astype(np.float64))
         else:
             # Too few groups to hold any out: the trees' own log-odds stand.
             self.slope_, self.intercept_ = 1.0, 0.0
@@ -265,7 +265,7 @@ def _sigmoid(raw: Floats, labels: NDArray[np.int64], weight: Floats) -> tuple[fl
     from scipy.special import expit
 
     positive = labels == 1
-    n_pos, n_neg = float(positive.sum()), float((~positive).sum())
+    n_pos, n_neg = float(weight[positive].sum()), float(weight[~positive].sum())
     target = np.where(positive, (n_pos + 1) / (n_pos + 2), 1 / (n_neg + 2))
     share = np.where(
         positive, weight / max(weight[positive].sum(), 1e-300), weight / max(weight[~positive].sum(), 1e-300)
