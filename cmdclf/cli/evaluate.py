@@ -120,7 +120,7 @@ def _evaluated(scorer: Scorer, table: pa.Table, n_bootstrap: int, seed: int) -> 
 
 def _table(tests: dict[str, dict[str, Any]]) -> list[str]:
     head = ("test", "benign", "malicious", "AUC [95 %]", "TPR at FPR 1e-2", "TPR at FPR 1e-3", "FPR at TPR 0.9")
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     for name, test in tests.items():
         lo, hi = test["auc_ci95"]
         area = "-" if test["auc"] is None else f"{test['auc']:.4f} [{lo:.4f}, {hi:.4f}]"
