@@ -83,7 +83,8 @@ class FeatureMaker:
         Raises:
             sklearn.exceptions.NotFittedError: before `fit`.
 
-        Cost: about 3 µs a line of 100 bytes, half of it for the kernels; 4 bytes a value of memory.
+        Cost: about 8 µs of one core a line of 100 bytes (benchmarks/features.py), and 0.1 ms a batch for each check
+        with a candidate, whose pattern RE2 compiles anew: prefer batches of thousands. 4 bytes a value of memory.
         """
         from cmdclf.features._kernels import measure
 

@@ -14,7 +14,9 @@ from cmdclf.rules.jit import compiled
 
 __all__ = ["Rarity"]
 
-_TOKENS = SLOTS["tokens"]
+# A number, not SLOTS's: numba's cache on disk would not notice a change in another file.
+_TOKENS = 104
+assert SLOTS["tokens"] == _TOKENS
 _SYMBOLS = 64
 _WINDOW = 16
 

@@ -27,8 +27,8 @@ _MAX_SPELLINGS = 64
 class Engine:
     """Which rules match which rows; the same answer as RE2 on every row, but in one pass over the bytes.
 
-    An Aho-Corasick automaton over the bytes as Arrow holds them marks, per row, the rules with a literal in it (about a
-    nanosecond a byte); RE2 then runs on the marked rows only. A rule whose pattern is not proven to contain one of its
+    An Aho-Corasick automaton over the bytes as Arrow holds them marks, per row, the rules with a literal in it (a few
+    nanoseconds a byte); RE2 then runs on the marked rows only. A rule whose pattern is not proven to contain one of its
     literals is tried on every row, so a bad literal costs time and never a match.
     """
 
