@@ -80,7 +80,7 @@ class Progress:
         text = f"{self.label}: {self.done:,}"
         if self.total is not None:
             text += f" of {self.total:,}"
-        text += f" {self.unit}, {rate:,.0f} {self.unit}/s"
+        text += f" {self.unit}, {rate:,.{0 if rate >= 10 else 1}f} {self.unit}/s"
         if last:
             text += f", {duration(spent)}"
         elif self.total and rate > 0:

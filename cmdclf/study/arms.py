@@ -34,8 +34,7 @@ class ArmSet:
         training: TRAINING rows.
         chosen: command_ids that the arm asked the judge about, best first.
         verdicts: how they were answered: benign, malicious, unsure, pending.
-        added: benign lines that went into the training set.
-        relabelled: of these, lines that the baseline had as malicious.
+        relabelled: lines that the baseline had as malicious and the judge called benign.
     """
 
     baseline: Baseline
@@ -44,7 +43,6 @@ class ArmSet:
     training: pa.Table
     chosen: pa.StringArray
     verdicts: dict[str, int] = field(default_factory=dict)
-    added: int = 0
     relabelled: int = 0
 
     @property
@@ -52,13 +50,19 @@ class ArmSet:
         """`ab+full`, or `ab` for the baseline alone."""
         return arm_name(self.baseline, self.arm)
 
+    @property
+    def source(self) -> str:
+        """What TRAINING's `source` says of the lines that this arm added."""
+        return f"judged:{self.arm}"
+
 
 def fit_classifier(w: Workplace, training: pa.Table, matrix: Matrix, seed: int) -> Classifier:
     """A classifier fitted on TRAINING rows, calibrated on groups that were held out."""
     from cmdclf.classify import training_arrays
 
     y, weight, groups = training_arrays(training)
-    classifier = Classifier(max_iter=w.config.model.max_iter, random_state=seed)
+    model = w.config.model
+    classifier = Classifier(max_iter=model.max_iter, folds=model.folds, random_state=seed)
     return classifier.fit(matrix(training), y, sample_weight=weight, groups=groups)
 
 
@@ -95,8 +99,8 @@ def _chosen(
     verdicts = _verdicts(w, judge, chosen)
     counts = {v: sum(1 for x in verdicts if x == v) for v in ("benign", "malicious", "unsure", "pending")}
     benign = lines.filter(pa.array([v == "benign" for v in verdicts], pa.bool_()))
-    training, added, relabelled = _with_benign(w, base, benign, arm)
-    return ArmSet(baseline, arm, seed, training, chosen, counts, added, relabelled)
+    training, relabelled = add_benign(base, benign, source=f"judged:{arm}", weight=w.config.model.added_weight)
+    return ArmSet(baseline, arm, seed, training, chosen, counts, relabelled)
 
 
 def _verdicts(w: Workplace, judge: Judge, ids: pa.StringArray) -> list[str]:
@@ -104,12 +108,6 @@ def _verdicts(w: Workplace, judge: Judge, ids: pa.StringArray) -> list[str]:
     rows = w.store.verdicts(ids, judge=judge.name)
     known = dict(zip(rows["command_id"].to_pylist(), rows["verdict"].to_pylist(), strict=True))
     return [known.get(i, "pending") for i in ids.to_pylist()]
-
-
-def _with_benign(w: Workplace, base: pa.Table, benign: pa.Table, arm: Arm) -> tuple[pa.Table, int, int]:
-    training, relabelled = add_benign(base, benign, source=f"judged:{arm}", weight=w.config.model.added_weight)
-    added = pc.sum(pc.equal(training["source"], f"judged:{arm}").cast(pa.int64())).as_py() or 0
-    return training, int(added), relabelled
 
 
 def _mined(

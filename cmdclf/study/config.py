@@ -85,10 +85,11 @@ class Model:
     labelled: tuple[Path, ...] = ()
     benign_min_events: int = 3
     benign_max_length: int = 100
-    max_benign: int = 20_000
-    max_malicious: int = 20_000
+    max_benign: int = 10_000
+    max_malicious: int = 10_000
     added_weight: float = 1.0
-    max_iter: int = 200
+    max_iter: int = 150
+    folds: int = 1
     export: str = "ab+mined"
 
 

@@ -185,7 +185,7 @@ def remembered(
         new = {i: row for row, i in enumerate(ids) if i not in place}
         if new:
             fresh = lines.select(["command_id", "platform", "command_line"]).take(pa.array(list(new.values())))
-            rows = make(fresh.combine_chunks().to_batches()[0])
+            rows = make(fresh)
             for i in new:
                 place[i] = len(place)
             blocks.append(rows)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cmdclf.classify import Featuriser, aggregated_baseline, export_model, regex_baseline
+from cmdclf.classify import Featuriser, aggregated_baseline, describe_training, export_model, regex_baseline
 from cmdclf.errors import StudyError
 from cmdclf.features import FEATURE_VERSION, FeatureMaker
 from cmdclf.labels import Judge
@@ -73,7 +73,7 @@ def run_study(
         group_anomalies(w)
         bases, splits = _baselines(w)
         featuriser = _featuriser(w)
-        matrix = remembered(featuriser.matrix)
+        matrix = remembered(featuriser.matrix_of)
         arms = build_arms(w, bases, matrix, judge or make_judge(config.labels))
         tests = _tests(w, arms, splits)
         for arm in arms:
@@ -148,7 +148,8 @@ def _kept(file: Path, make: Callable[[], pa.Table]) -> pa.Table:
 
 def _featuriser(w: Workplace) -> Featuriser:
     """Features with token rarity of the training days, and the embedder."""
-    return Featuriser(FeatureMaker().fit(w.store.lines(w.train_days)), w.embedder)
+    maker = FeatureMaker().fit(w.store.lines(w.train_days))
+    return Featuriser(maker, w.embedder, embedder_source=w.config.reduced.embedder)
 
 
 def _tests(w: Workplace, arms: list[ArmSet], splits: dict[Baseline, pa.Table]) -> dict[Baseline, list[Test]]:
@@ -177,7 +178,7 @@ def _fit_and_measure(
     """Stage `arm.NAME.seedN`: fit, score the tests, keep the scores and the exported model."""
     folder = w.out / "arms" / f"{arm.name}-seed{arm.seed}"
     settings = settings_hash(
-        _content(arm.training), [_content(t.lines) for t in tests], w.config.model.max_iter, w.config.bootstrap,
+        _content(arm.training), [_content(t.lines) for t in tests], w.config.model.max_iter, w.config.model.folds, w.config.bootstrap,
         FEATURE_VERSION, featuriser.names, arm.verdicts, w.embedder.name, arm.seed,
     )  # fmt: skip
     stage_name = arm_stage(arm)
@@ -216,16 +217,8 @@ def _content(table: pa.Table) -> list[Any]:
 
 
 def _describe(arm: ArmSet) -> dict[str, Any]:
-    labels = np.asarray(arm.training["label"].to_pylist())
-    sources = arm.training["source"].to_pylist()
     return {
-        "train": {
-            "benign": int((labels == 0).sum()),
-            "malicious": int((labels == 1).sum()),
-            "added": arm.added,
-            "relabelled": arm.relabelled,
-            "by_source": {s: sources.count(s) for s in sorted(set(sources))},
-        },
+        "train": describe_training(arm.training, added=arm.source) | {"relabelled": arm.relabelled},
         "asked": len(arm.chosen),
         "verdicts": arm.verdicts,
     }

@@ -42,7 +42,7 @@ def take_in_days(w: Workplace) -> None:
 
 
 def _full_settings(w: Workplace, day: date) -> str:
-    return settings_hash(w.fingerprint(day), w.config.full, FEATURE_VERSION, FeatureMaker().rules_version)
+    return settings_hash(w.fingerprint(day), w.config.full, FEATURE_VERSION, w.behaviours_version)
 
 
 def _reduced_settings(w: Workplace, day: date) -> str:

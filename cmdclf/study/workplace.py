@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from cmdclf.errors import StudyError
-from cmdclf.features import Embedder, load_embedder
+from cmdclf.features import Embedder, FeatureMaker, load_embedder
 from cmdclf.rules import RuleSet
 from cmdclf.store import Store
 from cmdclf.study.config import StudyConfig
@@ -116,6 +116,11 @@ class Workplace:
     def rules(self) -> RuleSet:
         """The regex baseline's rules."""
         return RuleSet.load(self.config.model.rules)
+
+    @cached_property
+    def behaviours_version(self) -> str:
+        """The version of the behavioural checks among the features."""
+        return FeatureMaker().rules.version
 
     @cached_property
     def threshold_cosine(self) -> float:
