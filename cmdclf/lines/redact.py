@@ -39,7 +39,9 @@ _MAX_OWN = 8192
 _REFERENCE = re.compile(
     r"\$[A-Za-z_{(:?@*!0-9]|%[^%\s]{1,64}%$|![A-Za-z_]\w{0,63}!$|\{\{|\$\{\{|@[\w./\\-]+$|(?i:env|file|fd|stdin|prompt|ask):"
 )
-_CMDLET = re.compile(r"(?:[A-Z][a-z]{1,20}-[A-Z][A-Za-z]{1,40}|(?i:convertto|convertfrom|get|read|new)-[a-z]{2,40})$")
+_CMDLET = re.compile(
+    r"(?:[A-Z][a-z]{1,20}-[A-Z][A-Za-z]{1,40}|(?i:(?:convertto|convertfrom|get|read|new)-[a-z]{2,40}))$"
+)
 _WORD = re.compile(r"[\w.:+-]+")
 _SUFFIX = re.compile(r"^impacket-|\.(?:exe|py|com)$")
 _COMMAND_PLACE = re.compile(
@@ -189,6 +191,12 @@ def _secrets(match: re.Match[str], kind: str, place: str) -> Iterator[Secret]:
         if not value or not name.startswith("s"):
             continue
         start, end = match.span(name)
+        if match.string[end : end + 1] in ('"', "'") and value.endswith("\\"):
+            # The backslash belongs to the escaped quote behind it.
+            end = start + len(value.rstrip("\\"))
+            value = match.string[start:end]
+            if not value:
+                continue
         single = match.string[start - 1 : start] == "'"
         if _CMDLET.match(value):
             continue

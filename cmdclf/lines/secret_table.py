@@ -148,8 +148,12 @@ def _load(path: Path) -> SecretTable:
     programs: dict[str, list[Program]] = {}
     for name, entries in tools.items():
         programs.setdefault(name.split()[0], []).append(_program(name, entries))
-    literals = "|".join(re.escape(x) for g in generics for x in g.literals if g.name != "pair of LM and NT hash")
-    prefilter = rf"(?i)\b(?:{names})(?:\.exe|\.py|\.com)?[\"'\s]|{literals}|[0-9a-f]{{32}}:[0-9a-f]{{32}}"
+    forms = "|".join(
+        form
+        for g in data["generic"]
+        for form in ([g["prefilter"]] if "prefilter" in g else map(re.escape, g["literals"]))
+    )
+    prefilter = rf"(?i)\b(?:{names})(?:\.exe|\.py|\.com)?[\"'\s]|{forms}"
     return SecretTable(
         {word: tuple(found) for word, found in programs.items()}, generics, prefilter, frozenset(data["no_secrets"])
     )

@@ -92,6 +92,8 @@ PLACES = [
     ("wmiexec.py corp/bob:{}@192.0.2.1", "password", "S3cr3t!x"),
     ("usermod -p '{}' bob", "hash", "$6$salt$" + "aB3." * 12),
     ("sh -c \"mysql -u root --password=\\\"{}\\\" db\"", "password", "S3cr3t x"),
+    ('sh -c "app token=\\"{}\\" x"', "token", "abcDEF0123456789"),
+    ('sh -c "app --set \\"token={}\\" x"', "token", "abcDEF0123456789"),
     ("powershell -Command \"Connect-X -Password '{}'\"", "password", "S3cr3t x"),
 ]  # fmt: skip
 
@@ -127,6 +129,10 @@ CLEAN = [
     "sha256sum -c 0123456789abcdef0123456789abcdef",
     "ConvertTo-SecureString $plain -AsPlainText -Force",
     "chrome --channel-token=1234567890",
+    "Add-Type -AssemblyName 'System.Web, PublicKeyToken=31bf3856ad364e35'",
+    "$secure = ConvertTo-SecureString $plain",
+    "useradd -p $(openssl rand 8) bob",
+    "find /var/lib/mysql -user bob -print0",
     "python3 -c 'import token; print(token)'",
 ]
 
