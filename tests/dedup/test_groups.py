@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -23,8 +25,13 @@ def table(rows):
     return pa.table({"command_id": command_ids(platform, lines), "platform": platform, "command_line": lines})
 
 
+@cache
+def embedder():
+    return load_embedder()
+
+
 def embed(lines):
-    return load_embedder().embed(lines["command_line"].combine_chunks())
+    return embedder().embed(lines["command_line"].combine_chunks())
 
 
 def answers(groups):

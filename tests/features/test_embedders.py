@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 import sys
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -34,9 +35,14 @@ COMMANDLIKE = st.one_of(
 )
 
 
+@cache
+def loaded():
+    return load_embedder()
+
+
 @pytest.fixture(scope="module")
 def bundled():
-    return load_embedder()
+    return loaded()
 
 
 def folded(*lines):
@@ -52,9 +58,9 @@ def test_the_bundled_model_is_an_embedder_with_unit_rows(bundled):
 
 
 @given(st.lists(COMMANDLIKE, max_size=12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_text_gives_finite_rows_that_do_not_depend_on_their_neighbours(lines):
-    bundled = load_embedder()
+    bundled = loaded()
     together = bundled.embed(pa.array(lines, pa.string()))
     alone = [bundled.embed(pa.array([line]))[0] for line in lines]
     assert together.shape == (len(lines), bundled.dim)
