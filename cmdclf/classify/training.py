@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cmdclf.lines import mask
+from cmdclf.lines import guess_platform, mask
 from cmdclf.telemetry import command_ids
 
 __all__ = ["TRAINING", "add_benign", "aggregated_baseline", "describe_training", "regex_baseline", "training_arrays"]
@@ -88,7 +88,8 @@ def aggregated_baseline(
     Args:
         lines: batches of distinct lines with command_id, platform, command_line and events (int).
         rules: the regex rules.
-        labelled: tables with command_line, platform, label (benign | malicious | unknown) and perhaps source.
+        labelled: tables with command_line, platform, label (benign | malicious | unknown) and perhaps source; a
+            platform that is null is guessed.
         benign_min_events: a benign line of the telemetry was seen at least this often,
         benign_max_length: and is at most this many characters long.
         max_benign, max_malicious: caps, by salted hash.
@@ -241,6 +242,8 @@ def _experts(labelled: Sequence[pa.Table]) -> pa.Table:
         table = table.filter(pc.and_(known, pc.is_valid(table["command_line"])))
         text = table["command_line"].cast(pa.string()).combine_chunks()
         platform = table["platform"].cast(pa.string()).combine_chunks()
+        if platform.null_count:
+            platform = pc.coalesce(platform, guess_platform(text))
         source = pa.repeat(pa.scalar(_LABELLED), table.num_rows)
         if "source" in table.column_names:
             named = pc.binary_join_element_wise(_LABELLED, table["source"].cast(pa.string()), ":")

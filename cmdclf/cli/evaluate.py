@@ -58,7 +58,13 @@ def run(args: argparse.Namespace) -> int:
         print(line)
     if args.json:
         content = {"model": scorer.model, "tests": tests}
-        args.json.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        # Whole or not at all: a full disk must not leave half a result under the name of the last one.
+        part = args.json.with_name(args.json.name + ".part")
+        try:
+            part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            part.replace(args.json)
+        finally:
+            part.unlink(missing_ok=True)
     return 0
 
 

@@ -79,6 +79,11 @@ def test_a_line_that_experts_contradict_each_other_on_is_left_out():
     assert "a b" not in rows(aggregated_baseline(DAY, RULES, pools))
 
 
+def test_a_labelled_line_without_a_platform_gets_the_guessed_one():
+    table = aggregated_baseline([], RULES, [labelled((r"C:\Windows\System32\cmd.exe", None, "benign", None))])
+    assert table["platform"].to_pylist() == ["windows"]
+
+
 def test_the_same_line_on_two_platforms_is_two_rows():
     pool = labelled(("whoami", "linux", "benign", "a"), ("whoami", "windows", "malicious", "a"))
     assert aggregated_baseline([], RULES, [pool]).num_rows == 2
