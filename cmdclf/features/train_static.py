@@ -358,6 +358,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         size=args.vocabulary,
         batch=args.batch,
         seed=args.seed,
+        threads=args.threads,
     )
     return 0
 
