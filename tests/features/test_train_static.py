@@ -43,7 +43,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     data = pool(folder / "pool.parquet", license=["MIT"] * 600)
     for out in ("a", "b"):
-        argv = ["--data", str(data), "--out", str(folder / out), "--triplets", "2000", "--dim", "16", "--seed", "3"]
+        argv = ["--data", str(data), "--out", str(folder / out), "--triplets", "8000", "--dim", "16", "--seed", "3"]
         assert train_static.main([*argv, "--vocabulary", "400", "--batch", "100", "--threads", "1"]) == 0
     return folder
 
@@ -62,11 +62,12 @@ def test_a_trained_folder_loads_and_tells_its_story(trained):
 
 def test_training_teaches_that_names_vary_and_verbs_do_not(trained):
     embedder = load_embedder(trained / "a")
-    line = "docker start --name ponkrot --home /home/ponkrot --retries 3"
-    same = "docker start --name lidtor --home /home/lidtor --retries 8"
-    other = "docker stop --name ponkrot --home /home/ponkrot --retries 3"
-    a, b, c = embedder.embed(pa.array([line, same, other]))
-    assert a @ b > a @ c
+    text = "{} {} --name {} --home /home/{} --retries 3"
+    pairs = [(tool, verb, VERBS[(i + 1) % 5]) for tool in TOOLS for i, verb in enumerate(VERBS)]
+    line = embedder.embed(pa.array([text.format(t, v, "ponkrot", "ponkrot") for t, v, _ in pairs]))
+    same = embedder.embed(pa.array([text.format(t, v, "lidtomb", "lidtomb") for t, v, _ in pairs]))
+    other = embedder.embed(pa.array([text.format(t, w, "ponkrot", "ponkrot") for t, _, w in pairs]))
+    assert np.mean((line * same).sum(1) > (line * other).sum(1)) > 0.8
 
 
 def test_the_same_seed_gives_the_same_bytes(trained):
