@@ -13,8 +13,8 @@ import pyarrow as pa
 __all__ = ["EXACT_LIMIT", "NearIndex", "Nearest", "compiled", "cosine_of", "precedes"]
 
 #: Up to this many vectors a matrix product finds the true nearest; above, a graph finds it almost always, at a cost
-#: that no longer grows with the number of vectors. On two cores the graph's additions (about 1,500 a second, one thread)
-#: cost more than the product does until there are about this many.
+#: that no longer grows with the number of vectors. Its additions are slow (one thread): grouping 80,000 public lines
+#: (63,000 representatives, two cores) took 14 s exhaustively and 28 s, with equal groups, with graphs from 20,000 on.
 EXACT_LIMIT = 100_000
 #: BLAS rounds by the shape of its blocks: whatever comes this close to the best is compared again, exactly.
 _SLACK = np.float32(1e-4)
