@@ -1,4 +1,4 @@
-"""What stands before the service: bearer token or loopback, load shedding, and bodies checked before BentoML sees them."""
+"""What stands before the service: token or loopback, load shedding, and bodies checked before BentoML sees them."""
 
 from __future__ import annotations
 
