@@ -17,7 +17,14 @@ from cmdclf.study.views.labels import (
     review_queue,
     vetoed_lines,
 )
-from cmdclf.study.views.telemetry import day_counts, frequencies, length_histogram, platform_counts, top_lines
+from cmdclf.study.views.telemetry import (
+    day_counts,
+    frequencies,
+    length_histogram,
+    platform_counts,
+    platform_shares,
+    top_lines,
+)
 
 __all__ = [
     "arm_rows",
@@ -34,6 +41,7 @@ __all__ = [
     "length_histogram",
     "newest_anomalies",
     "platform_counts",
+    "platform_shares",
     "reading",
     "record_review",
     "review_queue",

@@ -9,13 +9,14 @@ from datetime import date
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.store import LINES_WITH_COUNTS, Store
 from cmdclf.study.views.folder import newest_stages
 
-__all__ = ["day_counts", "frequencies", "length_histogram", "platform_counts", "top_lines"]
+__all__ = ["day_counts", "frequencies", "length_histogram", "platform_counts", "platform_shares", "top_lines"]
 
 
 def day_counts(store: Store, results: Mapping[str, Any]) -> pa.Table:
@@ -73,9 +74,23 @@ def frequencies(store: Store, days: Sequence[date] | None = None) -> pa.Table:
 
 
 def length_histogram(lines: pa.Table, *, per_octave: int = 2) -> pa.Table:
-    """from, to float64 (characters), lines int64: how long the lines are, in bins of equal width on a log axis."""
+    """from, to float64 (characters), lines int64, share float64: lengths, in bins of equal width on a log axis."""
     lengths = pc.utf8_length(lines["command_line"]).to_numpy().astype(np.float64)
     top = int(np.ceil(np.log2(max(lengths.max(initial=1), 2)) * per_octave)) + 1
     edges = 2.0 ** (np.arange(top + 1) / per_octave)
     counts, _ = np.histogram(np.maximum(lengths, 1), edges)
-    return pa.table({"from": edges[:-1], "to": edges[1:], "lines": pa.array(counts, pa.int64())})
+    return pa.table(
+        {"from": edges[:-1], "to": edges[1:], "lines": pa.array(counts, pa.int64()), "share": _shares(counts)}
+    )
+
+
+def platform_shares(lines: pa.Table) -> pa.Table:
+    """platform, lines int64, share float64: which platforms these lines are from, by name."""
+    counted: Counter[str] = Counter(lines["platform"].to_pylist())
+    names = sorted(counted)
+    counts = np.array([counted[name] for name in names], np.int64)
+    return pa.table({"platform": pa.array(names, pa.string()), "lines": pa.array(counts), "share": _shares(counts)})
+
+
+def _shares(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    return np.asarray(counts / max(counts.sum(), 1), np.float64)
