@@ -2,8 +2,9 @@
 
 Slots without arguments give a plausible value of the template's platform. `path_*` are folders without a trailing
 separator, `share` is a UNC path (`/mnt/NAME` elsewhere), `drive` is `D:`, `domain` the directory's DNS name, `netbios`
-its short name, `date` and `time` take a strftime format, `guid` takes `upper`, `ip` is a documentation address, `url`
-lies on a reserved host and takes the file's name.
+its short name, `date` and `time` take a strftime format, `guid` takes `upper`, `ip` is a documentation address, `fqdn`
+a reserved outside host, `server` such a host, such an address or a private one, `url` lies on a reserved host and takes
+the file's name. Benign and malicious templates draw hosts from one pool, so that no host name gives a label away.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ __all__ = ["SLOTS", "SlotContext", "slot_function"]
 
 _EPOCH = dt.datetime(2025, 1, 1)
 _RESERVED = ("example.com", "example.net", "example.org")
-_HOST_PARTS = ("www", "cdn", "files", "dl", "updates", "repo", "mirror", "assets", "api", "portal", "static", "get")
+_HOSTS = (
+    "www cdn files dl updates repo mirror assets api portal static get support pool relay jump downloads packages "
+    "deploy registry s3 sftp ftp git ntp dns proxy mgmt inventory status time mail brew"
+)
+_HOST_PARTS = tuple(_HOSTS.split())
 _FILES = ("setup.exe", "agent.msi", "install.sh", "tool.zip", "update.ps1", "package.tar.gz", "config.json", "data.bin")
 _PORTS = (22, 80, 443, 445, 1433, 3306, 3389, 5432, 5985, 8000, 8080, 8443, 9000, 9100)
 _B64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -222,11 +227,23 @@ def email(c: SlotContext, args: str) -> str:
 
 
 @_slot
+def fqdn(c: SlotContext, args: str) -> str:
+    r = c.rng
+    first = r.choice(_HOST_PARTS) if r.random() < 0.7 else r.choice(c.estate.words)
+    return f"{first}{r.randint(1, 20) if r.random() < 0.2 else ''}.{r.choice(_RESERVED)}"
+
+
+@_slot
+def server(c: SlotContext, args: str) -> str:
+    return c.rng.choice((fqdn, ip, ip_private))(c, "")
+
+
+@_slot
 def url(c: SlotContext, args: str) -> str:
     r = c.rng
-    name = f"{r.choice(_HOST_PARTS)}.{r.choice(_RESERVED)}"
     folder = "/".join(r.choice(c.estate.words) for _ in range(r.randint(0, 2)))
-    return f"{r.choice(('https', 'https', 'http'))}://{name}/{folder}{'/' if folder else ''}{args or r.choice(_FILES)}"
+    start = f"{r.choice(('https', 'https', 'http'))}://{fqdn(c, '')}/"
+    return f"{start}{folder}{'/' if folder else ''}{args or r.choice(_FILES)}"
 
 
 @_slot
