@@ -60,6 +60,24 @@ def test_a_home_belongs_to_the_user_of_the_line() -> None:
     assert home == f"C:\\Users\\{user}"
 
 
+def test_hosts_lie_on_reserved_names_and_addresses_and_urls_share_their_pool() -> None:
+    hosts = {one("{{fqdn}}", seed=s) for s in range(400)}
+    assert all(re.fullmatch(r"[a-z0-9]+\.example\.(com|net|org)", h) for h in hosts)
+    in_urls = {one("{{url}}", seed=s).split("/")[2] for s in range(400)}
+    assert {h.split(".")[0].rstrip("0123456789") for h in in_urls} & {"support", "cdn", "pool"}
+    assert len(hosts & in_urls) > 50
+    servers = [one("{{server}}", seed=s) for s in range(60)]
+    assert any(s.endswith((".com", ".net", ".org")) for s in servers)
+    assert any(s.startswith(("192.0.2.", "198.51.100.", "203.0.113.")) for s in servers)
+    assert any(s.startswith(("10.", "172.", "192.168.")) for s in servers)
+
+
+def test_no_bundled_template_fixes_an_outside_host() -> None:
+    fixed = re.compile(r"(?<![a-z0-9.-])[a-z0-9-]+\.example\.(com|net|org)\b", re.IGNORECASE)
+    for template in LEXICON:
+        assert not fixed.search("\n".join((template.line, template.parent, template.payload))), template.id
+
+
 def test_foreign_braces_are_literal_text() -> None:
     line = "docker ps --format {{.Names}} && helm template -f {{ .Values.x }} {{{guid:upper}}}"
     assert re.fullmatch(
