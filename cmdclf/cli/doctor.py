@@ -82,7 +82,7 @@ def _model(folder: Path) -> str:
     from cmdclf.classify import Scorer
 
     scorer = Scorer.load(folder)
-    return f"{scorer.name}, files, feature version and rules verified"
+    return f"{scorer.model}, files, feature version and rules verified"
 
 
 def _store(file: Path) -> str:

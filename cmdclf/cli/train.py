@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
         model=dataclasses.replace(config.model, export=args.arm),
     )
     out = Path(args.out) if args.out else config.file.with_name(f"{config.file.stem}-out")
-    results = run_study(one, out / f"train-{args.arm}", progress=not args.quiet)
+    part = f"train/{args.arm}"
+    results = run_study(one, out, progress=not args.quiet, part=part)
     print(arms_table(results))
-    print(f"\n{out / f'train-{args.arm}' / 'model'}")
+    print(f"\n{out / part / 'model'}")
     return 0

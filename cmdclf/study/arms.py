@@ -19,7 +19,7 @@ from cmdclf.study.judges import ask
 from cmdclf.study.sieve import DETECTORS
 from cmdclf.study.workplace import Workplace, arm_name
 
-__all__ = ["ArmSet", "build_arms", "fit_classifier"]
+__all__ = ["ArmSet", "arm_stage", "build_arms", "fit_classifier"]
 
 #: LINES table -> (n, f) matrix, computed once per line and remembered.
 Matrix = Callable[[pa.Table], npt.NDArray[np.float32]]
@@ -54,6 +54,11 @@ class ArmSet:
     def source(self) -> str:
         """What TRAINING's `source` says of the lines that this arm added."""
         return f"judged:{self.arm}"
+
+
+def arm_stage(w: Workplace, arm: ArmSet) -> str:
+    """The name of the stage that fits and measures this arm."""
+    return f"{w.part + ':' if w.part else ''}arm.{arm.name}.seed{arm.seed}"
 
 
 def fit_classifier(w: Workplace, training: pa.Table, matrix: Matrix, seed: int) -> Classifier:

@@ -33,7 +33,7 @@ class Data:
 class Full:
     """Full scale: isolation forest on hand-engineered features of every distinct line of a day."""
 
-    top_k: int = 100
+    top_k: int = 500
     n_estimators: int = 100
     max_samples: int = 256
     sample_rows: int = 100_000
@@ -44,7 +44,7 @@ class Reduced:
     """Reduced scale: k-means distance and PCA reconstruction on embeddings of a day's sample."""
 
     sample: int = 4000
-    top_k: int = 50
+    top_k: int = 200
     n_clusters: int = 64
     n_components: float = 0.95
     embedder: str = "bundled"

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from cmdclf import __version__
 from cmdclf.classify import paired_auc_difference
 from cmdclf.features import FEATURE_VERSION
-from cmdclf.study.arms import ArmSet
+from cmdclf.study.arms import ArmSet, arm_stage
 from cmdclf.study.candidates import stored_anomalies
 from cmdclf.study.report import write_report
 from cmdclf.study.sieve import group_settings
@@ -53,7 +53,7 @@ def write_results(w: Workplace, arms: list[ArmSet]) -> dict[str, Any]:
         },
         "labels": labels,
         "funnel": [],
-        "arms": _arms(arms, stages, w.config.seeds, w.out, w.config.bootstrap),
+        "arms": _arms(w, arms, stages),
         "curves": curves,
         "timings": _timings(stages),
         "versions": {
@@ -73,8 +73,8 @@ def write_results(w: Workplace, arms: list[ArmSet]) -> dict[str, Any]:
         ["asked by any arm, control included", len(asked)],
         ["judged benign", labels["benign"]],
     ]
-    _write(w.out / "results.json", json.dumps(results, indent=1, sort_keys=True) + "\n")
-    _write(w.out / "report.html", write_report(results))
+    _write(w.results / "results.json", json.dumps(results, indent=1, sort_keys=True) + "\n")
+    _write(w.results / "report.html", write_report(results))
     return results
 
 
@@ -131,15 +131,15 @@ def _compare(out_dir: Path, arm: ArmSet, tests: dict[str, Any], seed: int, n_boo
             test[f"auc_minus_{rival}"] = {"value": round(value, 6), "ci95": [round(lo, 6), round(hi, 6)]}
 
 
-def _arms(
-    arms: list[ArmSet], stages: dict[Any, Any], seeds: tuple[int, ...], out_dir: Path, n_bootstrap: int
-) -> list[dict[str, Any]]:
+def _arms(w: Workplace, arms: list[ArmSet], stages: dict[Any, Any]) -> list[dict[str, Any]]:
     """One entry per arm: the first seed's numbers, and the AUC of every seed."""
     out = []
+    seeds = w.config.seeds
     for arm in (a for a in arms if a.seed == seeds[0]):
-        details = {s: stages[f"arm.{arm.name}.seed{s}", None]["detail"] for s in seeds}
+        same = {a.seed: a for a in arms if a.name == arm.name}
+        details = {s: stages[arm_stage(w, same[s]), None]["detail"] for s in seeds}
         first = details[seeds[0]]
-        _compare(out_dir, arm, first["tests"], seeds[0], n_bootstrap)
+        _compare(w.results, arm, first["tests"], seeds[0], w.config.bootstrap)
         tests = {
             name: {**test, "auc_by_seed": [details[s]["tests"][name]["auc"] for s in seeds]}
             for name, test in first["tests"].items()

@@ -21,7 +21,7 @@ from cmdclf.features import FEATURE_VERSION, FeatureMaker
 from cmdclf.labels import Judge
 from cmdclf.progress import Progress
 from cmdclf.store import Store
-from cmdclf.study.arms import ArmSet, build_arms, fit_classifier
+from cmdclf.study.arms import ArmSet, arm_stage, build_arms, fit_classifier
 from cmdclf.study.config import Baseline, StudyConfig
 from cmdclf.study.judges import make_judge
 from cmdclf.study.proof import (
@@ -40,15 +40,15 @@ from cmdclf.study.workplace import Workplace, settings_hash
 __all__ = ["open_workplace", "run_study"]
 
 
-def open_workplace(config: StudyConfig, out: str | Path, *, progress: bool = True) -> Workplace:
+def open_workplace(config: StudyConfig, out: str | Path, *, progress: bool = True, part: str = "") -> Workplace:
     """The study's surroundings, with its store open in `out` (made when missing)."""
     folder = Path(out).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    return Workplace(config, folder, Store.open(folder / "study.duckdb"), progress)
+    (folder / part).mkdir(parents=True, exist_ok=True)
+    return Workplace(config, folder, Store.open(folder / "study.duckdb"), progress, part)
 
 
 def run_study(
-    config: StudyConfig, out: str | Path, *, judge: Judge | None = None, progress: bool = True
+    config: StudyConfig, out: str | Path, *, judge: Judge | None = None, progress: bool = True, part: str = ""
 ) -> dict[str, Any]:
     """Run all stages and write `results.json`, `report.html`, `arms/` and `model/` into `out`; returns the results.
 
@@ -60,12 +60,13 @@ def run_study(
         out: folder of this study's store and results.
         judge: instead of the one that the study names (for tests and notebooks).
         progress: report on stderr.
+        part: write models and results into this folder below `out`, and leave those of the whole study alone.
 
     Raises:
         StudyError: the lake has too few days, or a baseline has only one class.
         JudgeError: the judge can't go on; what it answered is kept.
     """
-    w = open_workplace(config, out, progress=progress)
+    w = open_workplace(config, out, progress=progress, part=part)
     started = datetime.now(UTC)
     with w.store:
         take_in_days(w)
@@ -163,11 +164,6 @@ def _tests(w: Workplace, arms: list[ArmSet], splits: dict[Baseline, pa.Table]) -
     return tests
 
 
-def arm_stage(arm: ArmSet) -> str:
-    """The name of the stage that fits and measures this arm."""
-    return f"arm.{arm.name}.seed{arm.seed}"
-
-
 def _fit_and_measure(
     w: Workplace,
     arm: ArmSet,
@@ -176,12 +172,12 @@ def _fit_and_measure(
     matrix: Callable[[pa.Table], npt.NDArray[np.float32]],
 ) -> None:
     """Stage `arm.NAME.seedN`: fit, score the tests, keep the scores and the exported model."""
-    folder = w.out / "arms" / f"{arm.name}-seed{arm.seed}"
+    folder = w.results / "arms" / f"{arm.name}-seed{arm.seed}"
     settings = settings_hash(
-        _content(arm.training), [_content(t.lines) for t in tests], w.config.model.max_iter, w.config.model.folds, w.config.bootstrap,
+        _content(arm.training), [_content(t.lines) for t in tests], w.config.model, w.config.bootstrap,
         FEATURE_VERSION, featuriser.names, arm.verdicts, w.embedder.name, arm.seed,
     )  # fmt: skip
-    stage_name = arm_stage(arm)
+    stage_name = arm_stage(w, arm)
     if not (folder / "model" / "manifest.json").exists():
         w.store.forget_stage(stage_name)
     with w.store.stage(stage_name, settings=settings, replaces=True) as stage:
@@ -236,8 +232,8 @@ def _provenance(w: Workplace, arm: ArmSet) -> dict[str, Any]:
 
 def _place_model(w: Workplace) -> None:
     """The exported arm of the first seed as `model/`, swapped in whole."""
-    source = w.out / "arms" / f"{w.config.model.export}-seed{w.config.seeds[0]}" / "model"
-    target, fresh, old = (w.out / n for n in ("model", "model.new", "model.old"))
+    source = w.results / "arms" / f"{w.config.model.export}-seed{w.config.seeds[0]}" / "model"
+    target, fresh, old = (w.results / n for n in ("model", "model.new", "model.old"))
     if target.exists() and (target / "manifest.json").read_bytes() == (source / "manifest.json").read_bytes():
         return
     shutil.rmtree(fresh, ignore_errors=True)

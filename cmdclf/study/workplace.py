@@ -67,13 +67,20 @@ class Workplace:
         out: folder for the store, the arms' models and the results; made when missing.
         store: the open store in it.
         progress: report on stderr.
+        part: a folder below `out` for models and results of a run of single arms; empty for the whole study.
     """
 
     config: StudyConfig
     out: Path
     store: Store
     progress: bool = True
+    part: str = ""
     _fingerprints: dict[date, str] = field(default_factory=dict)
+
+    @property
+    def results(self) -> Path:
+        """Where arms, model, results and report go."""
+        return self.out / self.part if self.part else self.out
 
     @cached_property
     def lake(self) -> Lake:
@@ -120,15 +127,22 @@ class Workplace:
     @cached_property
     def behaviours_version(self) -> str:
         """The version of the behavioural checks among the features."""
-        return FeatureMaker().rules.version
+        return str(FeatureMaker().rules.version)
 
     @cached_property
     def threshold_cosine(self) -> float:
         """From which cosine similarity on two lines count as near-duplicates."""
-        from cmdclf.dedup import THRESHOLD_COSINE
-
         given = self.config.threshold_cosine
-        return THRESHOLD_COSINE if given is None else float(given)
+        if given is not None:
+            return float(given)
+        own = getattr(self.embedder, "manifest", {}).get("threshold_cosine")
+        if own is None:
+            raise StudyError(
+                f"the embedder '{self.embedder.name}' names no threshold for near-duplicates",
+                file=self.config.file,
+                remedy="Set study.threshold_cosine, after a look at pairs with 'cmdclf dedup --threshold'",
+            )
+        return float(own)
 
     def fingerprint(self, day: date) -> str:
         """Hash of the content of one day of the lake."""

@@ -39,13 +39,15 @@ def arm_rows(results: Mapping[str, Any], test: str) -> pa.Table:
 
 
 def roc_rows(results: Mapping[str, Any], test: str) -> pa.Table:
-    """arm, fpr, tpr: the corners of every arm's ROC curve on a test; an FPR of 0 is left out, a log axis has none."""
+    """arm, fpr, tpr: the corners of every arm's ROC curve on a test, fit for a log FPR axis.
+
+    Such an axis has no 0: what the curve reaches without a false alert is drawn at the smallest FPR that the test can
+    show, one benign line, unless the curve has a corner there.
+    """
     rows = [
         {"arm": arm["name"], "fpr": fpr, "tpr": tpr}
         for arm in results["arms"]
-        for roc in [arm["tests"].get(test, {}).get("roc", {"fpr": [], "tpr": []})]
-        for fpr, tpr in zip(roc["fpr"], roc["tpr"], strict=True)
-        if fpr > 0
+        for fpr, tpr in _log_corners(arm["tests"].get(test, {}))
     ]
     return pa.Table.from_pylist(
         rows, schema=pa.schema([("arm", pa.string()), ("fpr", pa.float64()), ("tpr", pa.float64())])
@@ -92,6 +94,18 @@ def errors(scored: pa.Table, threshold: float, kind: Literal["false alerts", "mi
         wrong, order = pc.and_(pc.invert(alert), pc.equal(scored["label"], 1)), "ascending"
     columns = ["score", "source", "platform", "command_line", "command_id"]
     return scored.filter(wrong).select(columns).sort_by([("score", order), ("command_id", "ascending")])
+
+
+def _log_corners(found: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """The (FPR, TPR) of one test's curve, without an FPR of 0."""
+    roc = found.get("roc", {"fpr": [], "tpr": []})
+    corners = list(zip(roc["fpr"], roc["tpr"], strict=True))
+    smallest = 1 / max(found.get("n_benign", 1), 1)
+    positive = [(fpr, tpr) for fpr, tpr in corners if fpr > 0]
+    # Curves are rounded to nine digits.
+    if len(positive) < len(corners) and positive and positive[0][0] > smallest * (1 + 1e-6):
+        return [(smallest, max(tpr for fpr, tpr in corners if fpr == 0)), *positive]
+    return positive
 
 
 def _arm_folder(folder: Path, arm: str) -> Path:

@@ -58,12 +58,15 @@ def group_rows(lines: pa.Table, groups: pa.Table) -> pa.Table:
 
 
 def group_members(lines: pa.Table, groups: pa.Table, representative_id: str) -> pa.Table:
-    """level, cosine, command_line, command_id of one group's members, the representative first, then the nearest."""
+    """level, cosine, command_line, command_id of one group's members, the representative first, then the nearest.
+
+    `level` says how a member joined: exact, masked or cosine; of the representative it is `representative`.
+    """
     mine = groups.filter(pc.equal(groups["representative_id"], representative_id))
     ids = mine["command_id"]
     table = pa.table(
         {
-            "level": mine["level"],
+            "level": pc.if_else(pc.equal(ids, representative_id), "representative", mine["level"]),
             "cosine": mine["cosine"],
             "command_line": looked_up(ids, lines, "command_line"),
             "command_id": ids,
