@@ -305,8 +305,9 @@ def evaluate(
         roc: whether the thinned curve is included.
 
     Returns:
-        `n_benign`, `n_malicious`, `auc`, `auc_ci95`, `tpr_at_fpr` (None where the benign rows don't resolve the rate,
-        with the reason under `unresolved`), `fpr_at_tpr`, `by_source`, `by_platform`, `roc`. In the slices,
+        `n_benign`, `n_malicious`, `auc`, `auc_ci95`, `tpr_at_fpr`, `unresolved` (those of these rates that the benign
+        rows don't resolve, with the reason: such a value hangs on a handful of lines), `fpr_at_tpr`, `by_source`,
+        `by_platform`, `roc`. In the slices,
         `false_alert_rate` and `detection_rate` are at the threshold where this whole test has an FPR of `fprs[0]`, and
         a slice of one class is ranked against all rows of the other (`auc_against`).
     """
@@ -324,7 +325,7 @@ def evaluate(
     }
     for fpr in fprs:
         reason = unresolved(fpr, n_neg)
-        result["tpr_at_fpr"][f"{fpr:g}"] = _number(tpr_at_fpr(y, scores, fpr)) if reason is None else None
+        result["tpr_at_fpr"][f"{fpr:g}"] = _number(tpr_at_fpr(y, scores, fpr))
         if reason is not None:
             result["unresolved"][f"{fpr:g}"] = reason
     if n_neg:

@@ -25,11 +25,12 @@ tr.best td{font-weight:600}tr.rule td{border-top:2px solid #888}
 .note{color:#555;font-size:.9rem}svg{max-width:100%;height:auto}
 """
 
+_FPRS = ("0.01", "0.001")
 _ARMS_NOTE = (
     "Each arm adds to its baseline the lines that the judge called benign; all arms may ask about the same number of "
     "lines. Bold: best incident AUC of a baseline. Intervals: bootstrap over near-duplicate groups of the test; the "
-    "difference to the random control is paired. A dash: the test has too few benign lines to resolve that rate. The "
-    "time-split test is labelled by the baseline itself: it shows drift, not quality."
+    "difference to the random control is paired. In brackets: the test has too few benign lines to resolve that rate. "
+    "The time-split test is labelled by the baseline itself: it shows drift, not quality."
 )
 
 
@@ -53,8 +54,7 @@ def _row_values(arm: Mapping[str, Any]) -> list[str]:
         _share(incident.get("auc")),
         f"{_share(interval[0])} to {_share(interval[1])}",
         _difference(incident.get("auc_minus_random")),
-        _share(tpr.get("0.01")),
-        _share(tpr.get("0.001")),
+        *(f"({_share(tpr.get(f))})" if f in incident.get("unresolved", {}) else _share(tpr.get(f)) for f in _FPRS),
         _share(split.get("auc"), 4),
     ]
 

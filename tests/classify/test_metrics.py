@@ -108,12 +108,12 @@ def test_thinned_roc_points_lie_on_the_curve_and_keep_its_ends(rows, most):
     assert (points["fpr"][-1], points["tpr"][-1]) == (1, 1)
 
 
-def test_a_rate_that_the_benign_rows_cannot_resolve_is_null_with_a_reason():
+def test_a_rate_that_the_benign_rows_cannot_resolve_is_marked_with_a_reason():
     rng = np.random.default_rng(4)
     y = np.repeat([0, 1], [5000, 100])
     result = evaluate(y, rng.normal(size=5100) + 2 * y, n_bootstrap=20)
     assert result["tpr_at_fpr"]["0.01"] > 0.2
-    assert result["tpr_at_fpr"]["0.001"] is None
+    assert 0 <= result["tpr_at_fpr"]["0.001"] <= result["tpr_at_fpr"]["0.01"]
     assert result["unresolved"] == {"0.001": "needs at least 10,000 benign rows, has 5,000"}
 
 
