@@ -16,7 +16,7 @@ MAX_LINE_BYTES = 1 << 20
 PLATFORMS = ("windows", "linux", "macos")
 
 _COLUMNS = ("command_line", "platform", "parent_command_line")
-_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 _OBJECT = {
     "type": "object",
     "required": ["command_line"],
@@ -57,37 +57,42 @@ def to_batch(lines: Any, most: int = MAX_LINES) -> pa.RecordBatch:
         raise BadEntries("'lines' must be a list")
     if not 1 <= len(lines) <= most:
         raise BadEntries(f"'lines' holds {len(lines)} entries, 1 to {most} are allowed")
-    columns: dict[str, list[str | None]] = {name: [] for name in _COLUMNS}
-    for number, entry in enumerate(lines, 1):
-        record = {"command_line": entry} if isinstance(entry, str) else entry
-        if not isinstance(record, dict):
-            raise BadEntries(f"line {number}: must be a text or an object with 'command_line'")
-        for name, values in columns.items():
-            values.append(_text(record.get(name), name, number))
-        if columns["command_line"][-1] is None:
-            raise BadEntries(f"line {number}: 'command_line' is missing")
-        columns["platform"][-1] = _platform(columns["platform"][-1], number)
-    return pa.record_batch({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    rows = [_row(entry, number) for number, entry in enumerate(lines, 1)]
+    columns = zip(*rows, strict=True)
+    return pa.record_batch(
+        {name: pa.array(values, pa.string()) for name, values in zip(_COLUMNS, columns, strict=True)}
+    )
 
 
-def _platform(value: str | None, number: int) -> str | None:
-    if value is None:
-        return None
+def _row(entry: Any, number: int) -> tuple[str, str | None, str | None]:
+    if isinstance(entry, str):
+        return _text(entry, "command_line", number), None, None
+    if not isinstance(entry, dict):
+        raise BadEntries(f"line {number}: must be a text or an object with 'command_line'")
+    line, platform, parent = entry.get("command_line"), entry.get("platform"), entry.get("parent_command_line")
+    if line is None:
+        raise BadEntries(f"line {number}: 'command_line' is missing")
+    return (
+        _text(line, "command_line", number),
+        None if platform is None else _platform(_text(platform, "platform", number), number),
+        None if parent is None else _text(parent, "parent_command_line", number),
+    )
+
+
+def _platform(value: str, number: int) -> str:
     platform = value.strip().lower()
     if platform not in PLATFORMS:
         raise BadEntries(f"line {number}: 'platform' must be one of {', '.join(PLATFORMS)}, or absent")
     return platform
 
 
-def _text(value: Any, name: str, number: int) -> str | None:
-    if value is None:
-        return None
+def _text(value: Any, name: str, number: int) -> str:
     if not isinstance(value, str):
         raise BadEntries(f"line {number}: '{name}' must be a text")
     # A character takes at most four bytes, so most lines need not be encoded to be measured.
     if len(value) > MAX_LINE_BYTES // 4 and len(value.encode("utf-8", "surrogatepass")) > MAX_LINE_BYTES:
         raise BadEntries(f"line {number}: '{name}' is longer than {MAX_LINE_BYTES:,} bytes")
-    if _NO_TEXT.search(value):
+    if "\0" in value or (not value.isascii() and _HALF_A_PAIR.search(value)):
         raise BadEntries(
             f"line {number}: '{name}' holds a NUL or half of a surrogate pair, which is no text: send such bytes as "
             r"the four characters \xNN, as 'cmdclf score' writes them"
