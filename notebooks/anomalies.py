@@ -96,9 +96,9 @@ def _(top_table):
     layers = decode_layers(selected["command_line"], selected["platform"])
     mo.vstack(
         [
-            mo.md(f"Rank {selected['rank']}, score {selected['score']:.4f}, {selected['events']:,} events on that day"),
+            mo.md(f"Rank {selected['rank']}, score {selected['score']:.4f}, events on that day: {selected['events']:,}"),
             code(selected["command_line"]),
-            mo.md(f"**{len(layers)} decoded layers**" if layers else "It hides no layers."),
+            mo.md(f"**Decoded layers: {len(layers)}**" if layers else "It hides no layers."),
             *(mo.vstack([mo.md(f"`{layer.kind}`"), code(layer.text)], gap=0) for layer in layers),
         ]
     )
@@ -129,12 +129,13 @@ def _(day_picker, selected, study):
             alt.Y("feature:N", sort=None, title=None, axis=alt.Axis(labelLimit=260)),
             tooltip=["meaning:N", "value:Q", "day_median:Q", "deviation:Q"],
         )
-        .properties(width=380, height=260)
+        .properties(width=720, height=240)
     )
     mo.vstack(
         [
             mo.md("**Features far from the day's median**"),
-            mo.hstack([_chart, lines_table(unusual, page_size=12)], widths=[1, 1.3], align="start"),
+            _chart,
+            lines_table(unusual, page_size=12, column_widths={"meaning": 480}),
         ]
     )
     return (unusual,)

@@ -231,7 +231,9 @@ def _(review_table, study):
             lines_table(
                 history.select(["judged_at", "judge", "verdict", "confidence", "technique", "reason", "note"]),
                 page_size=5,
-            ),
+            )
+            if history.num_rows
+            else mo.md("Nobody has judged it yet."),
         ]
     )
     return history, under_review, warnings

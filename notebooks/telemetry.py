@@ -49,7 +49,11 @@ def _(results, study):
         [
             mo.stat(f"{sum(days['events'].to_pylist()):,}", label="process events", bordered=True),
             mo.stat(f"{results['data']['train_distinct']:,}", label="distinct lines, training days", bordered=True),
-            mo.stat(len(days), label="days", caption=f"{days['role'].to_pylist().count('test')} of them for the test"),
+            mo.stat(
+                len(days),
+                label=f"days, {days['role'].to_pylist().count('test')} of them for the test",
+                bordered=True,
+            ),
         ],
         widths="equal",
     )
@@ -226,7 +230,9 @@ def _(day_picker, sample_slider, seed_number, study):
         sample = _store.sample(day_picker.value, sample_slider.value, seed=int(seed_number.value or 0))
         # At most 20,000 lines of the day stand for all of it: they are a sample too, and a large one.
         whole = _store.sample(day_picker.value, 20_000)
-    lines_table(sample.select(["events", "platform", "command_line", "command_id"]), page_size=5)
+    lines_table(
+        sample.select(["events", "platform", "command_line", "command_id"]), page_size=5, column_widths={"command_line": 900}
+    )
     return sample, whole
 
 

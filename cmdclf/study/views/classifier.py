@@ -17,8 +17,12 @@ __all__ = ["arm_rows", "arm_thresholds", "confusion", "errors", "roc_rows", "sco
 
 
 def arm_rows(results: Mapping[str, Any], test: str) -> pa.Table:
-    """One row per arm: arm, benign, malicious, added int64, auc, auc_low, auc_high, minus_random, tpr_at_1e2,
-    tpr_at_1e3, fpr_at_tpr90 float64 (null where the test can't resolve it or the arm has no such test)."""
+    """arm, benign, malicious, added int64, auc, auc_low, auc_high, minus_random, tpr_at_1e2, tpr_at_1e3, fpr_at_tpr90
+    float64, unresolved string: one row per arm, null where the arm has no such figure.
+
+    `unresolved` names the false-positive rates that the test has too few benign lines for: the TPR given there hangs on
+    a handful of them.
+    """
     rows = []
     for arm in results["arms"]:
         found = arm["tests"].get(test, {})
@@ -30,12 +34,12 @@ def arm_rows(results: Mapping[str, Any], test: str) -> pa.Table:
             | {"minus_random": (found.get("auc_minus_random") or {}).get("value")}
             | {"tpr_at_1e2": rates.get("0.01"), "tpr_at_1e3": rates.get("0.001")}
             | {"fpr_at_tpr90": found.get("fpr_at_tpr", {}).get("0.9")}
+            | {"unresolved": ", ".join(sorted(found.get("unresolved", {}), reverse=True))}
         )  # fmt: skip
     counts = [(c, pa.int64()) for c in ("benign", "malicious", "added")]
     shares = ("auc", "auc_low", "auc_high", "minus_random", "tpr_at_1e2", "tpr_at_1e3", "fpr_at_tpr90")
-    return pa.Table.from_pylist(
-        rows, schema=pa.schema([("arm", pa.string()), *counts, *((c, pa.float64()) for c in shares)])
-    )
+    columns = [("arm", pa.string()), *counts, *((c, pa.float64()) for c in shares), ("unresolved", pa.string())]
+    return pa.Table.from_pylist(rows, schema=pa.schema(columns))
 
 
 def roc_rows(results: Mapping[str, Any], test: str) -> pa.Table:
