@@ -34,7 +34,7 @@ from bentoml.exceptions import BentoMLException, ServiceUnavailable  # noqa: E40
 from pydantic import WithJsonSchema  # noqa: E402
 
 from .entries import ENTRIES_SCHEMA, MAX_EXPLAINED, MAX_LINES, BadEntries, to_batch  # noqa: E402
-from .gate import Gate  # noqa: E402
+from .gate import Gate, checked  # noqa: E402
 from .metrics import Metrics  # noqa: E402
 from .quiet import quieten  # noqa: E402
 
@@ -70,6 +70,10 @@ def model_dir() -> Path:
 
 
 def _batch(lines: Any, most: int) -> Any:
+    """The batch that the gate has made of the request, or of `lines` where there was no request."""
+    received = checked.get()
+    if received is not None:
+        return received
     try:
         return to_batch(lines, most)
     except BadEntries as error:

@@ -7,6 +7,7 @@ import hmac
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextvars import ContextVar
 from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,12 +15,15 @@ from urllib.parse import urlsplit
 from .entries import BadEntries
 from .metrics import Metrics
 
-__all__ = ["Gate"]
+__all__ = ["Gate", "checked"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+#: What the check of the request under way has made of its lines.
+checked: ContextVar[Any] = ContextVar("checked", default=None)
 
 #: A proxy on this machine adds one of these: then the client behind it may be anyone.
 _FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
@@ -46,7 +50,8 @@ class Gate:
         token: the bearer token, or None.
         max_body_bytes: limit of a request's body.
         max_requests: how many requests may be under way; the next ones are answered with 429.
-        checks: path -> check of the parsed `lines` of its requests, which raises BadEntries.
+        checks: path -> check of the parsed `lines` of its requests, which raises BadEntries; what it returns is given
+            to the method behind in the context variable `checked`, and BentoML sees an empty request.
         open_paths: paths that need no token.
     """
 
@@ -54,7 +59,7 @@ class Gate:
         self,
         app: Callable[[Scope, Receive, Send], Awaitable[None]],
         metrics: Metrics,
-        checks: Mapping[str, Callable[[Any], object]],
+        checks: Mapping[str, Callable[[Any], Any]],
         token: str | None = None,
         max_body_bytes: int = 8 << 20,
         max_requests: int = 32,
@@ -112,9 +117,12 @@ class Gate:
         try:
             body = await self._body(headers, receive)
             if scope["path"] in self.checks:
-                self._check(scope["path"], headers, body)
+                # Large bodies are parsed and checked once: the method behind finds the batch in `checked`.
+                checked.set(self._check(scope["path"], headers, body))
+                body = b'{"lines": null}'
             await self.app(scope, _replay(body, receive), send)
         finally:
+            checked.set(None)
             self._under_way -= 1
 
     def _admit(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
@@ -146,7 +154,7 @@ class Gate:
             raise _Refused(413, f"the body is larger than {self.max_body_bytes:,} bytes")
         return b"".join(parts)
 
-    def _check(self, path: str, headers: Mapping[bytes, bytes], body: bytes) -> None:
+    def _check(self, path: str, headers: Mapping[bytes, bytes], body: bytes) -> Any:
         # BentoML would read other types by other rules; and a browser asks before it sends JSON to another site.
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if kind not in (b"", b"application/json"):
@@ -158,7 +166,7 @@ class Gate:
         if not isinstance(sent, dict) or "lines" not in sent:
             raise _Refused(400, "the body must be an object with 'lines'")
         try:
-            self.checks[path](sent["lines"])
+            return self.checks[path](sent["lines"])
         except BadEntries as error:
             raise _Refused(400, str(error)) from None
 
