@@ -199,7 +199,6 @@ def main() -> int:
     parser.add_argument("--model", metavar="DIR", help="a model folder instead of one that is trained here")
     args = parser.parse_args()
     seconds = 3.0 if args.quick else 15.0
-    pa.set_cpu_count(1)
 
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
