@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -55,6 +57,31 @@ def test_with_a_token_bentoml_serves_every_address_to_those_who_have_it_and_logs
         assert "ERROR" not in server.log
         assert MARKER not in server.log
         assert TOKEN not in server.log
+
+
+def test_without_a_token_other_addresses_are_refused_though_bentoml_listens_on_them(model_dir, tmp_path):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing, only chooses the address to send from
+        except OSError:
+            pytest.skip("this machine has only the loopback address")
+        own = probe.getsockname()[0]
+    port = free_port()
+    command = bentoml_command("serve", "service.app:CmdClf", "--host", "0.0.0.0", "--port", str(port))
+    env = environment(tmp_path / "bentoml", CMDCLF_MODEL=str(model_dir), FORWARDED_ALLOW_IPS="*")
+    with running(command, port, ROOT, env, tmp_path / "log.txt") as server:
+        assert server.post("/score", {"lines": ["ls"]})[0] == 200
+        if not own.startswith("127."):
+            connection = http.client.HTTPConnection(own, port, timeout=30)
+            for headers in ({}, {"Host": "localhost"}, {"Host": "localhost", "X-Forwarded-For": "127.0.0.1"}):
+                connection.request(
+                    "POST", "/score", '{"lines": ["ls"]}', {"Content-Type": "application/json", **headers}
+                )
+                response = connection.getresponse()
+                assert (response.status, b"CMDCLF_TOKEN" in response.read()) == (403, True)
+            connection.request("GET", "/readyz")
+            assert connection.getresponse().status == 200
+            connection.close()
 
 
 def test_a_changed_model_is_not_served(model_dir, tmp_path):
