@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "cmdclf"
 #: Data flows from left to right; a room may import from any room to its left.
 ORDER = [
     "errors", "resources", "progress",
-    "telemetry", "store", "lines", "lexicon", "rules", "features", "detect", "dedup", "select", "labels", "classify", "study",
-    "spark", "cli",
+    "telemetry", "store", "lines", "lexicon", "rules", "features", "detect", "dedup", "select", "labels", "classify",
+    "study", "spark", "cli",
 ]  # fmt: skip
 FOUNDATION = set(ORDER[:3])
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
-__all__ = ["LABELS", "VERDICT", "Label", "Verdict", "clean_reply", "verdicts_table"]
+__all__ = ["LABELS", "PERSON", "VERDICT", "Label", "Verdict", "clean_reply", "verdicts_table"]
 
 Label = Literal["benign", "malicious", "unsure"]
 LABELS: tuple[Label, ...] = get_args(Label)
@@ -37,6 +37,10 @@ VERDICT = pa.schema(
         pa.field("note", pa.string()),
     ]
 )
+
+
+#: The name of the judge in verdicts that people gave; they outrank those of any other judge.
+PERSON = "person"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,10 @@ _TECHNIQUE = re.compile(r"T\d{4}(\.\d{3})?")
 _RESERVED_ENDS = ("example.com", "example.net", "example.org", ".test", ".invalid", ".example", "localhost")
 
 
+#: What looks like a slot with arguments in a rendered text.
+_MALFORMED = re.compile(r"\{\{[a-z_]+[0-9]*:")
+
+
 def problems(templates: Sequence[Template]) -> list[str]:
     """Faults of the templates, one sentence each, in their order."""
     found: list[str] = []
@@ -67,6 +71,8 @@ def _own_faults(template: Template) -> list[str]:
         return [*faults, error.message.split(": ", 1)[-1]]
     if "\n" in template.line or "\0" in rendered.command_line:
         faults.append("a command line has no line break and no NUL")
+    if _MALFORMED.search(rendered.command_line + (rendered.parent_command_line or "")):
+        faults.append("a slot is malformed and stays in the text (its arguments can't hold braces)")
     return faults
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 
 from cmdclf.classify import Classifier, add_benign
 from cmdclf.labels import Judge
+from cmdclf.labels.verdict import PERSON
 from cmdclf.select import PublishedSelector, get_selector
 from cmdclf.study.candidates import anomalous_candidates, random_candidates, with_scores
 from cmdclf.study.config import Arm, Baseline
@@ -61,13 +63,24 @@ def arm_stage(w: Workplace, arm: ArmSet) -> str:
     return f"{w.part + ':' if w.part else ''}arm.{arm.name}.seed{arm.seed}"
 
 
-def fit_classifier(w: Workplace, training: pa.Table, matrix: Matrix, seed: int) -> Classifier:
-    """A classifier fitted on TRAINING rows, calibrated on groups that were held out."""
+def fit_classifier(
+    w: Workplace, training: pa.Table, matrix: Matrix, seed: int, *, folds: int | None = None
+) -> Classifier:
+    """A classifier fitted on TRAINING rows, calibrated on groups that were held out (`folds` 0: not calibrated)."""
     from cmdclf.classify import training_arrays
 
     y, weight, groups = training_arrays(training)
     model = w.config.model
-    classifier = Classifier(max_iter=model.max_iter, folds=model.folds, random_state=seed)
+    classifier = Classifier(
+        max_iter=model.max_iter,
+        learning_rate=model.learning_rate,
+        max_leaf_nodes=model.max_leaf_nodes,
+        min_samples_leaf=model.min_samples_leaf,
+        l2_regularization=model.l2_regularization,
+        max_features=model.max_features,
+        folds=model.folds if folds is None else folds,
+        random_state=seed,
+    )
     return classifier.fit(matrix(training), y, sample_weight=weight, groups=groups)
 
 
@@ -109,10 +122,15 @@ def _chosen(
 
 
 def _verdicts(w: Workplace, judge: Judge, ids: pa.StringArray) -> list[str]:
-    """This judge's latest verdict on each id, `pending` where there is none."""
-    rows = w.store.verdicts(ids, judge=judge.name)
-    known = dict(zip(rows["command_id"].to_pylist(), rows["verdict"].to_pylist(), strict=True))
-    return [known.get(i, "pending") for i in ids.to_pylist()]
+    """The verdict on each id that counts for this study, `pending` where there is none."""
+    known = counted_verdicts(w, judge, ids)
+    return [known[i]["verdict"] if i in known else "pending" for i in ids.to_pylist()]
+
+
+def counted_verdicts(w: Workplace, judge: Judge, ids: pa.StringArray) -> dict[str, dict[str, Any]]:
+    """command_id -> ledger row: this judge's latest verdict, unless a person has spoken since."""
+    rows = w.store.verdicts(ids, judge=judge.name).to_pylist() + w.store.verdicts(ids, judge=PERSON).to_pylist()
+    return {row["command_id"]: row for row in sorted(rows, key=lambda row: row["seq"])}
 
 
 def _mined(
@@ -128,7 +146,8 @@ def _mined(
         budget = labels.budget * (number + 1) // labels.rounds - len(chosen)
         if budget < 1 or left.num_rows == 0:
             continue
-        classifier = fit_classifier(w, current.training, matrix, seed)
+        # Mining needs the order alone, which calibration leaves as it is.
+        classifier = fit_classifier(w, current.training, matrix, seed, folds=0)
         scored = with_scores(left, classifier.predict_proba(matrix(left))[:, 1])
         chosen += selector.select(scored, budget, seed=seed).to_pylist()
         current = _chosen(w, baseline, "mined", base, seed, pa.array(chosen, pa.string()), judge)

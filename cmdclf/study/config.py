@@ -88,8 +88,13 @@ class Model:
     max_benign: int = 10_000
     max_malicious: int = 10_000
     added_weight: float = 1.0
-    max_iter: int = 150
-    folds: int = 1
+    max_iter: int = 200
+    learning_rate: float = 0.05
+    max_leaf_nodes: int = 8
+    min_samples_leaf: int = 40
+    l2_regularization: float = 10.0
+    max_features: float = 0.2
+    folds: int = 2
     export: str = "ab+mined"
 
 

@@ -46,7 +46,7 @@ n_clusters = 32
 judge = "recorded"
 recorded = "ledger.parquet"
 match = "masked"        # a recorded verdict also answers for lines that differ in volatile parts only
-budget = 200
+budget = 300
 
 [model]
 labelled = "labelled.parquet"

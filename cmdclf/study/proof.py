@@ -32,8 +32,8 @@ class Test:
 
     Attributes:
         name: `incident` for the first file, its stem for others, `time_split`.
-        lines: command_id, platform, command_line, label (int8, 1 = malicious), source, benign_group (hard, complex,
-            simple; null for malicious lines and where the test doesn't say).
+        lines: command_id, platform, command_line, label (int8, 1 = malicious), source, group (null where the test
+            doesn't say), benign_group (hard, complex, simple; null for malicious lines and where it doesn't say).
         rows: how many lines it had before near-duplicates of the training sets were removed.
         removed: of these, by level: exact, masked, cosine.
     """
@@ -92,6 +92,7 @@ def _incident(file: Path, name: str) -> Test:
             "platform": platform,
             "command_line": line,
             "label": label,
+            "group": table["group_id"] if "group_id" in given else pa.nulls(table.num_rows, pa.string()),
             "source": table["source"] if "source" in given else pa.array([file.stem] * table.num_rows),
             "benign_group": table["benign_group"] if "benign_group" in given else pa.nulls(table.num_rows, pa.string()),
         }
@@ -107,7 +108,8 @@ def time_split_test(baseline: Baseline, labelled: pa.Table) -> Test:
         labelled: TRAINING rows made from the test days by the same function as the training set.
     """
     keep = ["command_id", "platform", "command_line", "label", "source"]
-    lines = labelled.select(keep).append_column("benign_group", pa.nulls(labelled.num_rows, pa.string()))
+    nothing = pa.nulls(labelled.num_rows, pa.string())
+    lines = labelled.select(keep).append_column("group", nothing).append_column("benign_group", nothing)
     return Test("time_split", lines, lines.num_rows)
 
 
@@ -127,7 +129,7 @@ def decontaminate(w: Workplace, test: Test, train: pa.Table) -> Test:
 def measure(test: Test, scores: npt.NDArray[np.floating], *, n_bootstrap: int, seed: int = 0) -> dict[str, Any]:
     """`evaluate` of one arm on one test, with the removed near-duplicates and each benign group apart.
 
-    Intervals resample near-duplicate groups (lines with the same masked text), not lines.
+    Intervals resample groups, not lines: the test's own (one script or template), or lines with the same masked text.
     """
     y = test.labels
     if not 0 < int(y.sum()) < len(y):
@@ -139,10 +141,7 @@ def measure(test: Test, scores: npt.NDArray[np.floating], *, n_bootstrap: int, s
             "removed": test.removed,
             "note": "one class is left after near-duplicates of the training sets were removed",
         }
-    masked = pc.binary_join_element_wise(
-        test.lines["platform"].combine_chunks(), mask(test.lines["command_line"].combine_chunks()), "\x1f"
-    )
-    groups = pc.dictionary_encode(masked).indices.to_numpy(zero_copy_only=False)
+    groups = test_groups(test.lines)
     sources = test.lines["source"].combine_chunks().to_numpy(zero_copy_only=False)
     platforms = test.lines["platform"].combine_chunks().to_numpy(zero_copy_only=False)
     result = evaluate(
@@ -162,6 +161,14 @@ def measure(test: Test, scores: npt.NDArray[np.floating], *, n_bootstrap: int, s
     if by_group:
         result["by_benign_group"] = by_group
     return result
+
+
+def test_groups(lines: pa.Table) -> npt.NDArray[np.int32]:
+    """(n,) number of each test line's group, for resampling."""
+    platform, text = (lines[c].combine_chunks() for c in ("platform", "command_line"))
+    masked = pc.binary_join_element_wise(platform, mask(text), "\x1f")
+    named = pc.coalesce(lines["group"].combine_chunks().cast(pa.string()), masked)
+    return np.asarray(pc.dictionary_encode(named).indices.to_numpy(zero_copy_only=False))
 
 
 def training_union(tables: Sequence[pa.Table]) -> pa.Table:

@@ -8,14 +8,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cmdclf import __version__
 from cmdclf.classify import paired_auc_difference
 from cmdclf.features import FEATURE_VERSION
-from cmdclf.study.arms import ArmSet, arm_stage
+from cmdclf.labels import Judge
+from cmdclf.study.arms import ArmSet, arm_stage, counted_verdicts
 from cmdclf.study.candidates import stored_anomalies
+from cmdclf.study.proof import test_groups
 from cmdclf.study.report import write_report
 from cmdclf.study.sieve import group_settings
 from cmdclf.study.workplace import Workplace, arm_name
@@ -31,7 +34,7 @@ def load_results(out: str | Path) -> dict[str, Any]:
     return result
 
 
-def write_results(w: Workplace, arms: list[ArmSet]) -> dict[str, Any]:
+def write_results(w: Workplace, arms: list[ArmSet], judge: Judge) -> dict[str, Any]:
     """Gather what the stages recorded, write `results.json` and `report.html` into the study's folder, return it."""
     stages = {
         (r["stage"], r["day"]): {"rows": r["rows"], "seconds": r["seconds"], "detail": json.loads(r["detail"])}
@@ -41,7 +44,7 @@ def write_results(w: Workplace, arms: list[ArmSet]) -> dict[str, Any]:
     lines = [stages["lines", d]["detail"] for d in w.train_days + w.test_days]
     trained = lines[: len(w.train_days)]
     asked = {i for a in arms for i in a.chosen.to_pylist()}
-    labels = _labels(w, asked)
+    labels = _labels(w, judge, asked)
     results: dict[str, Any] = {
         "study": w.config.name,
         "data": {
@@ -102,16 +105,16 @@ def _curves(w: Workplace) -> dict[str, list[int]]:
     return curves
 
 
-def _labels(w: Workplace, asked: set[str]) -> dict[str, Any]:
-    rows = w.store.verdicts(sorted(asked))
-    verdicts = rows["verdict"].to_pylist()
+def _labels(w: Workplace, judge: Judge, asked: set[str]) -> dict[str, Any]:
+    rows = list(counted_verdicts(w, judge, pa.array(sorted(asked), pa.string())).values())
+    verdicts = [r["verdict"] for r in rows]
     return {
-        "judge": sorted(set(rows["judge"].to_pylist())),
+        "judge": sorted({r["judge"] for r in rows}),
         "asked": len(asked),
         **{v: verdicts.count(v) for v in ("benign", "malicious", "unsure")},
         "pending": len(asked) - len(verdicts),
-        "vetoed": len(rows) - rows["vetoed_by"].null_count,
-        "cost_usd": round(float(pc.sum(rows["cost_usd"]).as_py() or 0.0), 6),
+        "vetoed": sum(1 for r in rows if r["vetoed_by"]),
+        "cost_usd": round(sum(r["cost_usd"] or 0.0 for r in rows), 6),
     }
 
 
@@ -127,7 +130,7 @@ def _compare(out_dir: Path, arm: ArmSet, tests: dict[str, Any], seed: int, n_boo
             mine = pq.read_table(out_dir / "arms" / f"{arm.name}-seed{seed}" / f"{name}.parquet")
             other = pq.read_table(theirs)
             y, a, b = (c.to_numpy() for c in (mine["label"], mine["score"], other["score"]))
-            value, lo, hi = paired_auc_difference(y, a, b, n=n_bootstrap, seed=0)
+            value, lo, hi = paired_auc_difference(y, a, b, n=n_bootstrap, seed=0, groups=test_groups(mine))
             test[f"auc_minus_{rival}"] = {"value": round(value, 6), "ci95": [round(lo, 6), round(hi, 6)]}
 
 

@@ -75,11 +75,12 @@ def run_study(
         bases, splits = _baselines(w)
         featuriser = _featuriser(w)
         matrix = remembered(featuriser.matrix_of)
-        arms = build_arms(w, bases, matrix, judge or make_judge(config.labels))
+        judge = judge or make_judge(config.labels)
+        arms = build_arms(w, bases, matrix, judge)
         tests = _tests(w, arms, splits)
         for arm in arms:
             _fit_and_measure(w, arm, tests[arm.baseline], featuriser, matrix)
-        results = write_results(w, arms)
+        results = write_results(w, arms, judge)
         _place_model(w)
         w.store.put_run(
             config.name,
@@ -193,6 +194,8 @@ def _fit_and_measure(
             metrics[test.name] = measure(test, scores, n_bootstrap=w.config.bootstrap)
             scored = test.lines.append_column("score", pa.array(scores, pa.float64()))
             pq.write_table(scored, folder / f"{test.name}.parquet")
+        # What exactly this arm learned from, for whoever wants to audit or refit it.
+        pq.write_table(arm.training, folder / "training.parquet")
         shutil.rmtree(folder / "model", ignore_errors=True)
         export_model(
             folder / "model",

@@ -102,3 +102,13 @@ def test_check_names_the_fault(templates: list[Template], said: str) -> None:
 def test_check_lets_reserved_hosts_private_addresses_and_versions_pass() -> None:
     line = "x https://a.example.com/ http://{{host}}/ http://localhost:1/ 10.1.2.3 192.0.2.9 4.18.1.0 http://x.test/"
     assert Lexicon((template(line=line),)).check() == []
+
+
+def test_a_slot_whose_arguments_hold_braces_is_reported(tmp_path):
+    (tmp_path / "windows-benign-x.toml").write_text(
+        "[[template]]\nid = 'x'\nlabel = 'benign'\nplatform = 'windows'\nrole = 'r'\ntool = 't'\nintent = 'i'\n"
+        "weight = 1\n"
+        "parent = ''\nline = 'dllhost.exe /Processid:{{pick:{A}|{B}}}'\n",
+        encoding="utf-8",
+    )
+    assert any("malformed" in problem for problem in Lexicon.load(tmp_path).check())

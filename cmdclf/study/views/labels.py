@@ -12,14 +12,13 @@ import pyarrow.compute as pc
 from cmdclf.errors import StoreError
 from cmdclf.labels import Verdict, guard, verdicts_table
 from cmdclf.labels.requests import requests_for
-from cmdclf.labels.verdict import Label, clean_reply
+from cmdclf.labels.verdict import PERSON, Label, clean_reply
 from cmdclf.store import Store
 from cmdclf.study.views.anomalies import newest_anomalies
 from cmdclf.study.views.folder import looked_up, newest_stages
 
 __all__ = ["day_anomaly_lines", "group_members", "group_rows", "record_review", "review_queue", "vetoed_lines"]
 
-_REVIEWER = "person"
 _STATES = ("vetoed", "unsure", "pending", "malicious", "benign")
 
 
@@ -125,7 +124,7 @@ def record_review(folder: Path, command_id: str, verdict: Label, *, technique: s
             command_id,
             verdict,
             1.0,
-            _REVIEWER,
+            PERSON,
             reason=clean_reply(reason.strip(), 2000),
             technique=clean_reply(technique.strip(), 40),
             text_sha256=requests_for(lines)[0].text_sha256,
