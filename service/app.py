@@ -32,6 +32,7 @@ import bentoml  # noqa: E402
 import click  # noqa: E402
 from bentoml.exceptions import BentoMLException, ServiceUnavailable  # noqa: E402
 from pydantic import WithJsonSchema  # noqa: E402
+from threadpoolctl import threadpool_limits  # noqa: E402
 
 from .entries import ENTRIES_SCHEMA, MAX_EXPLAINED, MAX_LINES, BadEntries, to_batch  # noqa: E402
 from .gate import Gate, checked  # noqa: E402
@@ -103,6 +104,9 @@ class CmdClf:
         except CmdclfError as error:
             logging.getLogger("bentoml.cmdclf").error("The model can't be served: %s", error)
             raise
+        # OpenBLAS lets its threads spin for some 50 ms after each product, a core's worth per request; the embedding's
+        # products are small.
+        threadpool_limits(1, user_api="blas")
         # A request that ran into the time limit keeps its thread, but BentoML counts it as gone.
         self._slots = threading.BoundedSemaphore(2 * THREADS)
         # Compile the kernels and build the automata now, not in the first request.
