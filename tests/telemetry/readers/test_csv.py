@@ -100,7 +100,7 @@ def test_long_lines_are_quarantined_and_the_next_row_is_read(write, outcome):
     lengths = (200_000, MAX_LINE_BYTES, MAX_LINE_BYTES + 1, 18 << 20)
     got = outcome(READER, write("a.csv", HEAD + "".join(row("x" * n) for n in lengths) + row("ok")))
     assert [len(c) for c in got.lines] == [200_000, MAX_LINE_BYTES, 2]
-    assert [r.offset for r in got.rejected] == [3, 4]
+    assert sorted(r.offset for r in got.rejected) == [3, 4]
     assert all("1 MiB" in r.reason and len(r.raw) <= 2000 for r in got.rejected)
 
 
