@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cmdclf.labels.guard import guard
 from cmdclf.labels.judge import Answer, Judge, JudgeRequest, Unanswered
-from cmdclf.labels.labeller import LabelReport, label_lines
+from cmdclf.labels.labeller import LabelReport, label_lines, standing_verdicts
 from cmdclf.labels.openai_judge import OpenAIJudge
 from cmdclf.labels.recorded import RecordedJudge
 from cmdclf.labels.truth import TruthJudge
@@ -23,5 +23,6 @@ __all__ = [
     "Verdict",
     "guard",
     "label_lines",
+    "standing_verdicts",
     "verdicts_table",
 ]

@@ -76,7 +76,7 @@ class Judge(Protocol):
 
     @property
     def prompt_sha256(self) -> str | None:
-        """Identity of the instructions that this judge works by."""
+        """Identity of the instructions, or of the recorded answers, that this judge works by."""
         ...
 
     def judge(self, requests: Sequence[JudgeRequest]) -> Iterator[Answer]:

@@ -18,11 +18,11 @@ from cmdclf.labels.guard import guard as guard_lines
 from cmdclf.labels.judge import Judge, Unanswered
 from cmdclf.labels.requests import requests_for
 from cmdclf.labels.tables import with_command_id
-from cmdclf.labels.verdict import Verdict, verdicts_table
+from cmdclf.labels.verdict import PERSON, Verdict, verdicts_table
 from cmdclf.progress import Progress
 from cmdclf.store import Store
 
-__all__ = ["LabelReport", "answered_ids", "label_lines"]
+__all__ = ["LabelReport", "judge_verdicts", "label_lines", "standing_verdicts"]
 
 #: Lines that are redacted, guarded and handed to the judge together.
 _CHUNK = 1024
@@ -91,7 +91,7 @@ def label_lines(
         JudgeError: the judge can't answer at all. What it answered before is in the ledger.
     """
     lines = _distinct(lines)
-    done = answered_ids(store, judge, lines["command_id"].combine_chunks())
+    done = judge_verdicts(store, judge, lines["command_id"].combine_chunks())["command_id"].combine_chunks()
     todo = lines.filter(pc.invert(pc.is_in(lines["command_id"], done)))
     run = _Run(store, judge, batch)
     with Progress(f"asking {judge.name}", todo.num_rows, unit="lines", enabled=progress) as shown:
@@ -159,7 +159,7 @@ class _Run:
 
     def report(self, ids: pa.Array, put: int) -> LabelReport:
         """Counts over all given lines, from the ledger."""
-        rows = _of_judge(self.store, self.judge, ids)
+        rows = judge_verdicts(self.store, self.judge, ids)
         counts = Counter(rows["verdict"].to_pylist())
         answered = rows.num_rows
         silent = put - self.new - sum(self.notes.values())
@@ -196,33 +196,20 @@ def _uninterrupted() -> Generator[None, None, None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def answered_ids(store: Store, judge: Judge, ids: pa.Array) -> pa.Array:
-    """Those of the given command_ids that the ledger holds a verdict of this judge for (name, model and prompt)."""
-    return _of_judge(store, judge, ids)["command_id"].combine_chunks()
+def judge_verdicts(store: Store, judge: Judge, ids: pa.Array | None) -> pa.Table:
+    """VERDICTS: this very judge's latest verdict (name, model and prompt) on each line that it has answered."""
+    return store.verdicts(ids, judge=judge.name, model=judge.model, prompt_sha256=judge.prompt_sha256)
 
 
-def _of_judge(store: Store, judge: Judge, ids: pa.Array) -> pa.Table:
-    """The latest verdict of this very judge on each line that it has answered.
+def standing_verdicts(store: Store, ids: pa.Array | None = None, judge: Judge | None = None) -> pa.Table:
+    """VERDICTS: the one that counts on each line: a person's, else this judge's (None: the latest of any judge).
 
-    The store knows judges by name. A line whose latest verdict under that name came from another model or prompt may
-    still have an older one of this judge: only then its history is read.
+    A person outranks a judge also where the judge spoke later, for instance because its file was mended.
     """
-    rows = store.verdicts(ids, judge=judge.name)
-    same = pa.chunked_array([pa.repeat(True, rows.num_rows)])
-    for column, wanted in (("model", judge.model), ("prompt_sha256", judge.prompt_sha256)):
-        if wanted is not None:
-            same = pc.and_(same, pc.fill_null(pc.equal(rows[column], wanted), False))
-    kept = [rows.filter(same)]
-    for command_id in rows.filter(pc.invert(same))["command_id"].to_pylist():
-        history = store.verdict_history(command_id)
-        mine = pc.equal(history["judge"], judge.name)
-        for column, wanted in (("model", judge.model), ("prompt_sha256", judge.prompt_sha256)):
-            if wanted is not None:
-                mine = pc.and_(mine, pc.fill_null(pc.equal(history[column], wanted), False))
-        found = history.filter(mine)
-        if found.num_rows:
-            kept.append(found.slice(found.num_rows - 1).select(rows.column_names))
-    return pa.concat_tables(kept)
+    people = store.verdicts(ids, judge=PERSON)
+    others = store.verdicts(ids) if judge is None else judge_verdicts(store, judge, ids)
+    overruled = pc.is_in(others["command_id"], value_set=people["command_id"].combine_chunks())
+    return pa.concat_tables([people, others.filter(pc.invert(overruled))]).sort_by("command_id")
 
 
 def _distinct(lines: pa.Table) -> pa.Table:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from cmdclf.errors import JudgeError
 from cmdclf.labels.judge import Answer, JudgeRequest, Unanswered
-from cmdclf.labels.tables import lookup, read_table, text_column, with_command_id
+from cmdclf.labels.tables import content_sha256, lookup, read_table, text_column, with_command_id
 from cmdclf.labels.verdict import LABELS, Label, Verdict, clean_reply
 from cmdclf.lines import mask, redact_many
 
@@ -22,6 +22,7 @@ MASKED_NOTE = "matched on masked text"
 
 #: Columns of a recorded verdict that are passed on where the file has them.
 _PASSED_ON = ("reason", "technique", "effort", "raw_reply", "note")
+_SAYS = ("command_id", "verdict", "confidence", "p_malicious", "vetoed_by", "reason", "technique")
 
 
 class RecordedJudge:
@@ -43,8 +44,6 @@ class RecordedJudge:
     Raises:
         JudgeError: the file can't be read, a column is missing, or a row holds no verdict or a strange confidence.
     """
-
-    prompt_sha256: str | None = None
 
     def __init__(
         self,
@@ -76,6 +75,9 @@ class RecordedJudge:
                 )
             keys = _mask_keys(table["platform"], table[text])
             self._masks, self._first_of_mask = _agreeing(keys, self._rows["verdict"])
+        # A file that was mended is another judge: what the ledger has of the old one doesn't count for it.
+        says = self._rows.select([name for name in _SAYS if name in self._rows.column_names])
+        self.prompt_sha256 = content_sha256(says.append_column("match", pa.repeat(match, says.num_rows)))
 
     @property
     def name(self) -> str:
@@ -141,6 +143,7 @@ class RecordedJudge:
             reason=passed["reason"],
             technique=passed["technique"],
             effort=passed["effort"],
+            prompt_sha256=self.prompt_sha256,
             raw_reply=passed["raw_reply"],
             note="; ".join(note for note in notes if note),
         )

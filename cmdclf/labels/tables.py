@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -14,11 +15,9 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from cmdclf.errors import JudgeError
-from cmdclf.telemetry import command_ids
+from cmdclf.telemetry import PLATFORMS, command_ids
 
-__all__ = ["lookup", "read_table", "text_column", "with_command_id", "write_table"]
-
-PLATFORMS = ("windows", "linux", "macos")
+__all__ = ["content_sha256", "lookup", "read_table", "text_column", "with_command_id", "write_table"]
 
 
 def read_table(source: pa.Table | Sequence[dict[str, Any]] | str | Path) -> tuple[pa.Table, Path | None]:
@@ -129,7 +128,7 @@ def with_command_id(table: pa.Table, text: str | None, file: Path | None = None)
             f"'{table['platform'][wrong]}' is no platform",
             file=file,
             row=wrong + 1,
-            remedy="Platforms are windows, linux and macos",
+            remedy=f"Platforms are {', '.join(PLATFORMS)}",
         )
     ids = command_ids(table["platform"].combine_chunks(), table[text].combine_chunks())
     if "command_id" in table.column_names:
@@ -141,3 +140,9 @@ def lookup(keys: pa.Array, values: pa.Array, wanted: Sequence[str | None]) -> li
     """For each wanted key its value, or None where the key is unknown. `keys` are distinct."""
     where = pc.index_in(pa.array(wanted, pa.string()), value_set=keys)
     return list(values.take(where).to_pylist())
+
+
+def content_sha256(table: pa.Table) -> str:
+    """SHA-256 over a table's rows, whatever their order and however they are cut into chunks; 64 hexadecimal digits."""
+    rows = sorted(json.dumps(row, sort_keys=True, default=str) for row in table.to_pylist())
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()

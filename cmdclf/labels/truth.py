@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from cmdclf.errors import JudgeError
 from cmdclf.labels.judge import Answer, JudgeRequest, Unanswered
-from cmdclf.labels.tables import lookup, read_table, with_command_id
+from cmdclf.labels.tables import content_sha256, lookup, read_table, with_command_id
 from cmdclf.labels.verdict import Label, Verdict
 
 __all__ = ["TruthJudge"]
@@ -35,8 +35,6 @@ class TruthJudge:
     Raises:
         JudgeError: a column is missing, a label is none of the three, or the noise is no share.
     """
-
-    prompt_sha256: str | None = None
 
     def __init__(self, truth: pa.Table | str | Path, noise: float = 0.0, seed: int = 0) -> None:
         if not 0.0 <= noise <= 1.0:
@@ -66,6 +64,8 @@ class TruthJudge:
         same = pc.equal(by_id["label_min"], by_id["label_max"])
         self._labels = pc.if_else(same, by_id["label_min"], "conflict").combine_chunks()
         self._ids = by_id["command_id"].combine_chunks()
+        # A pool whose labels were mended is another judge: what the ledger has of the old one doesn't count for it.
+        self.prompt_sha256 = content_sha256(pa.table({"id": self._ids, "label": self._labels}))
 
     @property
     def name(self) -> str:
@@ -97,6 +97,7 @@ class TruthJudge:
                 self.name,
                 reason="label of the pool",
                 model=self.model,
+                prompt_sha256=self.prompt_sha256,
                 note=note,
             )
 

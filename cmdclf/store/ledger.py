@@ -44,24 +44,31 @@ class Ledger(Database):
             self._ledger.execute(f"insert into verdict({_COLUMNS}) select {_COLUMNS} from given order by place")  # noqa: S608
 
     def verdicts(
-        self, ids: pa.Array | pa.ChunkedArray | Sequence[str] | None = None, *, judge: str | None = None
+        self,
+        ids: pa.Array | pa.ChunkedArray | Sequence[str] | None = None,
+        *,
+        judge: str | None = None,
+        model: str | None = None,
+        prompt_sha256: str | None = None,
     ) -> pa.Table:
         """VERDICTS: the latest row of each command_id, ordered by command_id.
 
         Args:
             ids: only these command_ids; ids without a verdict are left out. None means all.
-            judge: the latest row that this judge wrote, whatever others said later.
+            judge, model, prompt_sha256: the latest row that they wrote, whatever others said later. None: any.
         """
         limit = "" if ids is None else "and command_id in (select command_id from given)"
         sql = (
-            f"select seq, {_COLUMNS} from verdict where ($judge is null or judge = $judge) {limit}"  # noqa: S608
-            " qualify row_number() over (partition by command_id order by seq desc) = 1 order by command_id"
+            f"select seq, {_COLUMNS} from verdict where ($judge is null or judge = $judge)"  # noqa: S608
+            " and ($model is null or model = $model) and ($prompt is null or prompt_sha256 = $prompt)"
+            f" {limit} qualify row_number() over (partition by command_id order by seq desc) = 1 order by command_id"
         )
+        by = {"judge": judge, "model": model, "prompt": prompt_sha256}
         if ids is None:
-            return self._table(sql, VERDICTS, {"judge": judge}, on=self._ledger)
+            return self._table(sql, VERDICTS, by, on=self._ledger)
         array = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(ids, pa.string())
         with self._given(pa.table({"command_id": array}), on=self._ledger):
-            return self._table(sql, VERDICTS, {"judge": judge}, on=self._ledger)
+            return self._table(sql, VERDICTS, by, on=self._ledger)
 
     def verdict_history(self, command_id: str) -> pa.Table:
         """VERDICTS: every row of one command line, oldest first."""

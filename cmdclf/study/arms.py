@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.classify import Classifier, add_benign
-from cmdclf.labels import Judge
-from cmdclf.labels.verdict import PERSON
+from cmdclf.detect import SCALES
+from cmdclf.labels import Judge, standing_verdicts
 from cmdclf.select import PublishedSelector, get_selector
 from cmdclf.study.candidates import anomalous_candidates, random_candidates, with_scores
 from cmdclf.study.config import Arm, Baseline
 from cmdclf.study.judges import ask
-from cmdclf.study.sieve import DETECTORS
 from cmdclf.study.workplace import Workplace, arm_name
 
 __all__ = ["ArmSet", "arm_stage", "build_arms", "fit_classifier"]
@@ -105,7 +103,7 @@ def _select(w: Workplace, arm: Arm, candidates: pa.Table, seed: int) -> pa.Strin
     budget = w.config.labels.budget
     if arm == "random":
         return get_selector("random").select(random_candidates(w, budget, seed), budget, seed=seed)
-    detectors = DETECTORS.get(arm)
+    detectors = SCALES[arm] if arm in ("full", "reduced") else None
     return PublishedSelector(detectors).select(candidates, budget, seed=seed)
 
 
@@ -123,14 +121,9 @@ def _chosen(
 
 def _verdicts(w: Workplace, judge: Judge, ids: pa.StringArray) -> list[str]:
     """The verdict on each id that counts for this study, `pending` where there is none."""
-    known = counted_verdicts(w, judge, ids)
-    return [known[i]["verdict"] if i in known else "pending" for i in ids.to_pylist()]
-
-
-def counted_verdicts(w: Workplace, judge: Judge, ids: pa.StringArray) -> dict[str, dict[str, Any]]:
-    """command_id -> ledger row: this judge's latest verdict, unless a person has spoken since."""
-    rows = w.store.verdicts(ids, judge=judge.name).to_pylist() + w.store.verdicts(ids, judge=PERSON).to_pylist()
-    return {row["command_id"]: row for row in sorted(rows, key=lambda row: row["seq"])}
+    found = standing_verdicts(w.store, ids, judge)
+    known = dict(zip(found["command_id"].to_pylist(), found["verdict"].to_pylist(), strict=True))
+    return [known.get(i, "pending") for i in ids.to_pylist()]
 
 
 def _mined(

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from cmdclf import __version__
 from cmdclf.classify import paired_auc_difference
 from cmdclf.features import FEATURE_VERSION
-from cmdclf.labels import Judge
-from cmdclf.study.arms import ArmSet, arm_stage, counted_verdicts
+from cmdclf.labels import Judge, standing_verdicts
+from cmdclf.study.arms import ArmSet, arm_stage
 from cmdclf.study.candidates import stored_anomalies
 from cmdclf.study.proof import test_groups
 from cmdclf.study.report import write_report
@@ -106,7 +106,7 @@ def _curves(w: Workplace) -> dict[str, list[int]]:
 
 
 def _labels(w: Workplace, judge: Judge, asked: set[str]) -> dict[str, Any]:
-    rows = list(counted_verdicts(w, judge, pa.array(sorted(asked), pa.string())).values())
+    rows = standing_verdicts(w.store, pa.array(sorted(asked), pa.string()), judge).to_pylist()
     verdicts = [r["verdict"] for r in rows]
     return {
         "judge": sorted({r["judge"] for r in rows}),

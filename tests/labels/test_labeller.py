@@ -5,7 +5,17 @@ import pyarrow as pa
 import pytest
 
 from cmdclf.errors import JudgeError
-from cmdclf.labels import OpenAIJudge, RecordedJudge, TruthJudge, Unanswered, Verdict, label_lines
+from cmdclf.labels import (
+    OpenAIJudge,
+    RecordedJudge,
+    TruthJudge,
+    Unanswered,
+    Verdict,
+    label_lines,
+    standing_verdicts,
+    verdicts_table,
+)
+from cmdclf.labels.verdict import PERSON
 
 from .openai_server import MODEL, answer, completion, fault, openai_server
 
@@ -76,6 +86,28 @@ def test_another_judge_model_or_prompt_is_asked_afresh_and_the_first_is_still_re
     assert again.seen == []
     assert report.benign == 1
     assert store.verdict_history(lines["command_id"][0].as_py()).num_rows == 2
+
+
+def test_the_verdict_that_counts_is_that_of_the_judge_asked_now_also_when_another_model_spoke_later(store, lines_of):
+    lines = lines_of("whoami")
+    label_lines(store, Saying(), lines)
+    other = Saying("malicious")
+    other.model = "other"
+    label_lines(store, other, lines)
+    ids = lines["command_id"].combine_chunks()
+    assert standing_verdicts(store, ids, Saying())["verdict"].to_pylist() == ["benign"]
+    assert standing_verdicts(store, ids, other)["verdict"].to_pylist() == ["malicious"]
+
+
+def test_a_persons_verdict_counts_also_when_a_judge_speaks_later(store, lines_of):
+    lines = lines_of("whoami", "hostname")
+    ids = lines["command_id"].to_pylist()
+    store.append_verdicts(verdicts_table([Verdict(ids[0], "malicious", 1.0, PERSON, text_sha256="0" * 64)]))
+    label_lines(store, Saying(), lines)
+    for judge in (None, Saying()):
+        found = standing_verdicts(store, lines["command_id"].combine_chunks(), judge)
+        verdicts = dict(zip(found["command_id"].to_pylist(), found["verdict"].to_pylist(), strict=True))
+        assert verdicts == {ids[0]: "malicious", ids[1]: "benign"}
 
 
 def test_a_line_given_twice_is_asked_once(store, lines_of):

@@ -91,6 +91,22 @@ def test_verdicts_that_disagree_for_one_line_give_no_answer(lines_of):
     assert "disagree" in ask(judge, lines_of("whoami"))[0].note
 
 
+def test_a_mended_file_supersedes_what_it_said_before_and_an_equal_one_adds_nothing(store, lines_of):
+    lines = lines_of("whoami", "hostname")
+    first, mended = record("whoami", "benign"), record("whoami", "malicious")
+    before = label_lines(store, RecordedJudge([first, record("hostname")], name="ledger"), lines)
+    again = label_lines(store, RecordedJudge([record("hostname"), first], name="ledger"), lines)
+    assert (before.new, again.new, again.benign) == (2, 0, 2)
+    after = label_lines(store, RecordedJudge([mended], name="ledger"), lines)
+    assert (after.malicious, after.benign, after.pending) == (1, 0, 1)
+
+
+def test_answers_that_were_found_on_masked_text_do_not_count_for_exact_matching(store, lines_of):
+    recorded, line = [record("tool.exe --port 4711")], lines_of("tool.exe --port 17")
+    assert label_lines(store, RecordedJudge(recorded, match="masked"), line).answered == 1
+    assert label_lines(store, RecordedJudge(recorded), line).answered == 0
+
+
 def test_json_lines_are_read_as_parquet_is(tmp_path, lines_of):
     rows = [record("whoami", confidence=1.0), record("hostname", "unsure", confidence=0.2)]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -36,6 +36,11 @@ def test_the_name_states_the_noise():
     assert TruthJudge(pool(1)).name == "truth(noise=0)"
 
 
+def test_a_pool_whose_labels_were_mended_is_another_judge_and_one_in_another_order_the_same():
+    assert TruthJudge(pool(9)).prompt_sha256 == TruthJudge(pool(9).take(list(range(8, -1, -1)))).prompt_sha256
+    assert TruthJudge(pool(9)).prompt_sha256 != TruthJudge(pool(9, "benign")).prompt_sha256
+
+
 def test_about_the_stated_share_of_verdicts_is_flipped():
     table = pool(20_000)
     given = list(verdicts(TruthJudge(table, noise=0.05), requests_of(table)).values())

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.errors import StoreError
-from cmdclf.labels import Verdict, guard, verdicts_table
+from cmdclf.labels import Verdict, guard, standing_verdicts, verdicts_table
 from cmdclf.labels.requests import requests_for
 from cmdclf.labels.verdict import PERSON, Label, clean_reply
 from cmdclf.store import Store
@@ -82,7 +82,7 @@ def review_queue(store: Store) -> pa.Table:
     Every line that has a verdict or represents a near-duplicate group; `state` is vetoed, unsure, pending (no verdict),
     malicious or benign, and the table goes in that order: first what a person's look is worth most for.
     """
-    verdicts = store.verdicts()
+    verdicts = standing_verdicts(store)
     grouped = [r["settings"] for r in newest_stages(store) if r["stage"] == "groups"]
     heads = [store.groups(s)["representative_id"].combine_chunks() for s in sorted(set(grouped))]
     ids = pc.unique(pa.concat_arrays([verdicts["command_id"].combine_chunks(), *heads])).sort()
