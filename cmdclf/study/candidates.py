@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cmdclf.detect import SCALES
 from cmdclf.select import CANDIDATES
-from cmdclf.study.sieve import DETECTORS, anomaly_settings, group_settings
+from cmdclf.study.sieve import anomaly_settings, group_settings
 from cmdclf.study.workplace import Workplace
 
 __all__ = ["anomalous_candidates", "random_candidates", "with_scores"]
@@ -20,7 +21,7 @@ __all__ = ["anomalous_candidates", "random_candidates", "with_scores"]
 def stored_anomalies(w: Workplace) -> pa.Table:
     """All anomalies of the training days at both scales, with these settings."""
     tables = [
-        w.store.anomalies([day], scale, anomaly_settings(w, scale, day)) for day in w.train_days for scale in DETECTORS
+        w.store.anomalies([day], scale, anomaly_settings(w, scale, day)) for day in w.train_days for scale in SCALES
     ]
     return pa.concat_tables(tables)
 

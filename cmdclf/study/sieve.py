@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from cmdclf.dedup import KnownGroups, near_duplicates
 from cmdclf.detect import (
     DETECTED,
+    SCALES,
     Detector,
     IsolationForestDetector,
     KMeansDistanceDetector,
@@ -22,10 +23,7 @@ from cmdclf.features import FEATURE_VERSION, FeatureMaker
 from cmdclf.progress import Progress
 from cmdclf.study.workplace import Workplace, settings_hash
 
-__all__ = ["DETECTORS", "find_anomalies", "group_anomalies", "group_settings", "take_in_days"]
-
-#: Which detectors run at which scale, as published.
-DETECTORS = {"full": ("isolation_forest",), "reduced": ("kmeans_distance", "pca_reconstruction")}
+__all__ = ["anomaly_settings", "find_anomalies", "group_anomalies", "group_settings", "take_in_days"]
 
 
 def take_in_days(w: Workplace) -> None:
@@ -115,13 +113,13 @@ def _reduced(w: Workplace, day: date) -> tuple[pa.Table, int]:
 
 def group_settings(w: Workplace) -> str:
     """The hash under which the near-duplicate groups are stored: all days share it, for groups run across days."""
-    anomalies = [anomaly_settings(w, scale, day) for day in w.train_days for scale in DETECTORS]
+    anomalies = [anomaly_settings(w, scale, day) for day in w.train_days for scale in SCALES]
     return settings_hash(anomalies, w.threshold_cosine, w.embedder.name)
 
 
 def day_anomaly_ids(w: Workplace, day: date) -> pa.Array:
     """The distinct command_ids of a day's anomalies at both scales, in order."""
-    tables = [w.store.anomalies([day], scale, anomaly_settings(w, scale, day)) for scale in DETECTORS]
+    tables = [w.store.anomalies([day], scale, anomaly_settings(w, scale, day)) for scale in SCALES]
     ids = pa.concat_tables(tables).column("command_id").combine_chunks()
     return pc.unique(ids).sort()
 
