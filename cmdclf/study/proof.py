@@ -53,8 +53,15 @@ def incident_tests(files: Sequence[Path]) -> list[Test]:
     """The expert-labelled tests of a study.
 
     Raises:
-        StudyError: a file can't be read, lacks a column, or lacks one of the two labels.
+        StudyError: a file can't be read, lacks a column, lacks one of the two labels, or has the name of another test.
     """
+    names = ["incident", "time_split"]
+    for file in files[1:]:
+        if file.stem in names:
+            raise StudyError(
+                f"two tests would be called '{file.stem}'", file=file, remedy="Give the file a name of its own"
+            )
+        names.append(file.stem)
     return [_incident(file, "incident" if number == 0 else file.stem) for number, file in enumerate(files)]
 
 
@@ -152,6 +159,8 @@ def measure(test: Test, scores: npt.NDArray[np.floating], *, n_bootstrap: int, s
     by_group: dict[str, Any] = {}
     for kind in sorted({k for k in kinds if k is not None}):
         rows = np.array([k == kind for k in kinds]) | (y == 1)
+        if y[rows].all():
+            continue
         lo, hi = bootstrap_auc(y[rows], scores[rows], n_bootstrap, seed, groups[rows])
         by_group[kind] = {
             "n_benign": int((y[rows] == 0).sum()),

@@ -118,19 +118,24 @@ def _labels(w: Workplace, judge: Judge, asked: set[str]) -> dict[str, Any]:
     }
 
 
-def _compare(out_dir: Path, arm: ArmSet, tests: dict[str, Any], seed: int, n_bootstrap: int) -> None:
-    """Put the paired differences of AUC to the baseline alone and to the random control into each incident test."""
+def _compare(w: Workplace, arm: ArmSet, tests: dict[str, Any], names: set[str]) -> None:
+    """Put the paired differences of AUC to the baseline alone and to the random control into each incident test.
+
+    Only arms of this run are rivals: an earlier run's scores may still lie in the folder, of another test.
+    """
     for name, test in tests.items():
         if name == "time_split" or test["auc"] is None:
             continue
         for rival in ("base", "random"):
-            theirs = out_dir / "arms" / f"{arm_name(arm.baseline, rival)}-seed{seed}" / f"{name}.parquet"
-            if rival == arm.arm or not theirs.exists():
+            other_name = arm_name(arm.baseline, rival)
+            if rival == arm.arm or other_name not in names:
                 continue
-            mine = pq.read_table(out_dir / "arms" / f"{arm.name}-seed{seed}" / f"{name}.parquet")
-            other = pq.read_table(theirs)
+            mine, other = (
+                pq.read_table(w.results / "arms" / f"{n}-seed{arm.seed}" / f"{name}.parquet")
+                for n in (arm.name, other_name)
+            )
             y, a, b = (c.to_numpy() for c in (mine["label"], mine["score"], other["score"]))
-            value, lo, hi = paired_auc_difference(y, a, b, n=n_bootstrap, seed=0, groups=test_groups(mine))
+            value, lo, hi = paired_auc_difference(y, a, b, n=w.config.bootstrap, seed=0, groups=test_groups(mine))
             test[f"auc_minus_{rival}"] = {"value": round(value, 6), "ci95": [round(lo, 6), round(hi, 6)]}
 
 
@@ -142,7 +147,7 @@ def _arms(w: Workplace, arms: list[ArmSet], stages: dict[Any, Any]) -> list[dict
         same = {a.seed: a for a in arms if a.name == arm.name}
         details = {s: stages[arm_stage(w, same[s]), None]["detail"] for s in seeds}
         first = details[seeds[0]]
-        _compare(w.results, arm, first["tests"], seeds[0], w.config.bootstrap)
+        _compare(w, arm, first["tests"], {a.name for a in arms})
         tests = {
             name: {**test, "auc_by_seed": [details[s]["tests"][name]["auc"] for s in seeds]}
             for name, test in first["tests"].items()

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cmdclf.classify import Featuriser, aggregated_baseline, describe_training, export_model, regex_baseline
+from cmdclf.classify.folder import replace_folder
 from cmdclf.errors import StudyError
 from cmdclf.features import FEATURE_VERSION, FeatureMaker
 from cmdclf.labels import Judge
@@ -110,7 +111,7 @@ def _baselines(w: Workplace) -> tuple[dict[Baseline, pa.Table], dict[Baseline, p
     for name in w.config.baselines:
         for days, held in ((w.train_days, bases), (w.test_days, splits)):
             part = "train" if held is bases else "test"
-            settings = settings_hash(w.data_hash(days), w.config.model, w.rules.version, name, part)
+            settings = settings_hash(w.data_hash(days), _baseline_settings(w, name), w.rules.version, name, part)
             file = w.out / "work" / f"{name}-{part}-{settings}.parquet"
             held[name] = _kept(file, lambda name=name, days=days: _label_by(w, name, days))  # type: ignore[misc]
         labels = set(bases[name]["label"].to_pylist())
@@ -120,6 +121,13 @@ def _baselines(w: Workplace) -> tuple[dict[Baseline, pa.Table], dict[Baseline, p
                 remedy="Take more days, other rules (model.rules), or a lower model.benign_min_events",
             )
     return bases, splits
+
+
+def _baseline_settings(w: Workplace, name: Baseline) -> list[Any]:
+    """What a baseline's labels depend on beside data and rules."""
+    model = w.config.model
+    both = [model.benign_min_events, model.max_benign, model.max_malicious]
+    return both if name == "rb" else [*both, model.benign_max_length, model.labelled]
 
 
 def _label_by(w: Workplace, name: Baseline, days: list[Any]) -> pa.Table:
@@ -174,12 +182,12 @@ def _fit_and_measure(
 ) -> None:
     """Stage `arm.NAME.seedN`: fit, score the tests, keep the scores and the exported model."""
     folder = w.results / "arms" / f"{arm.name}-seed{arm.seed}"
-    settings = settings_hash(
-        _content(arm.training), [_content(t.lines) for t in tests], w.config.model, w.config.bootstrap,
-        FEATURE_VERSION, featuriser.names, arm.verdicts, w.embedder.name, arm.seed,
-    )  # fmt: skip
+    settings = _arm_settings(w, arm, tests)
     stage_name = arm_stage(w, arm)
-    if not (folder / "model" / "manifest.json").exists():
+    # The folder may hold half of a run with other settings that was killed: only its own mark says whose files it has.
+    mark = folder / "settings.txt"
+    whose = mark.read_text(encoding="utf-8") if mark.exists() else ""
+    if whose != settings or not (folder / "model" / "manifest.json").exists():
         w.store.forget_stage(stage_name)
     with w.store.stage(stage_name, settings=settings, replaces=True) as stage:
         if stage.done:
@@ -188,6 +196,7 @@ def _fit_and_measure(
             classifier = fit_classifier(w, arm.training, matrix, arm.seed)
             shown.update(arm.training.num_rows)
         folder.mkdir(parents=True, exist_ok=True)
+        mark.write_text(settings, encoding="utf-8")
         metrics: dict[str, Any] = {}
         for test in tests:
             scores = classifier.predict_proba(matrix(test.lines))[:, 1] if test.lines.num_rows else np.empty(0)
@@ -209,10 +218,25 @@ def _fit_and_measure(
         stage.detail = {"tests": metrics, "arm": _describe(arm)}
 
 
-def _content(table: pa.Table) -> list[Any]:
-    """What identifies a table of lines: ids and labels."""
-    columns = [c for c in ("command_id", "label", "weight") if c in table.column_names]
-    return [table.num_rows, settings_hash([table[c].to_pylist() for c in columns])]
+def _arm_settings(w: Workplace, arm: ArmSet, tests: list[Test]) -> str:
+    """Hash of everything that an arm's model and figures depend on; which arm is exported is not part of it."""
+    model = w.config.model
+    trees = [
+        model.max_iter, model.learning_rate, model.max_leaf_nodes, model.min_samples_leaf, model.l2_regularization,
+        model.max_features, model.folds, arm.seed,
+    ]  # fmt: skip
+    # Token rarity is counted on all lines of the training days, not only on those that the arm learns from.
+    features = [w.data_hash(w.train_days), FEATURE_VERSION, w.behaviours_version, w.embedder.name]
+    measured = [[t.name, t.rows, t.removed, _content(t.lines)] for t in tests]
+    return settings_hash(
+        w.config.name, trees, features, _content(arm.training), _describe(arm), measured, w.config.bootstrap
+    )
+
+
+def _content(table: pa.Table) -> str:
+    """What identifies a table of lines: everything but their text, for which command_id stands."""
+    columns = sorted(set(table.column_names) - {"platform", "command_line"})
+    return settings_hash([[c, table[c].to_pylist()] for c in columns])
 
 
 def _describe(arm: ArmSet) -> dict[str, Any]:
@@ -236,15 +260,12 @@ def _provenance(w: Workplace, arm: ArmSet) -> dict[str, Any]:
 def _place_model(w: Workplace) -> None:
     """The exported arm of the first seed as `model/`, swapped in whole."""
     source = w.results / "arms" / f"{w.config.model.export}-seed{w.config.seeds[0]}" / "model"
-    target, fresh, old = (w.results / n for n in ("model", "model.new", "model.old"))
+    target, fresh = w.results / "model", w.results / "model.new"
     if target.exists() and (target / "manifest.json").read_bytes() == (source / "manifest.json").read_bytes():
         return
+    manifest = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
+    # Recorded first: a kill in between records it twice, the other order would never record it.
+    w.store.put_model(str(manifest["name"]), manifest)
     shutil.rmtree(fresh, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
     shutil.copytree(source, fresh)
-    if target.exists():
-        target.rename(old)
-    fresh.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
-    manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
-    w.store.put_model(str(manifest.get("name", w.config.model.export)), manifest)
+    replace_folder(fresh, target)
