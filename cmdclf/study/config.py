@@ -17,6 +17,9 @@ Arm = Literal["base", "full", "reduced", "combined", "random", "mined"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 ARMS: tuple[Arm, ...] = get_args(Arm)
 _JUDGES = ("recorded", "truth", "openai")
+#: Keys that take a path or the name of something bundled, and the names that are never taken for a path.
+_NAMES_OR_PATHS = ("model.rules", "reduced.embedder")
+_BUNDLED = ("baseline", "bundled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,12 @@ class StudyConfig:
     bootstrap: int = 1000
 
 
+_AT_LEAST_ONE = {
+    "full": ("top_k", "n_estimators", "max_samples", "sample_rows"),
+    "reduced": ("sample", "top_k", "n_clusters"),
+    "labels": ("concurrency",),
+    "model": ("max_benign", "max_malicious", "max_iter", "folds"),
+}
 _SECTIONS: dict[str, type[Any]] = {
     "data": Data,
     "full": Full,
@@ -148,14 +157,14 @@ def load_study(path: str | Path) -> StudyConfig:
     known = {"name", "threshold_cosine", "baselines", "arms", "seeds", "bootstrap"}
     reader.only(study, known, "study")
     config = StudyConfig(
-        name=str(study.get("name", file.stem)),
+        name=reader.value("study.name", study.get("name", file.stem), "str"),
         file=file,
         **sections,
         threshold_cosine=study.get("threshold_cosine"),
         baselines=reader.choice(study, "baselines", BASELINES),
         arms=reader.choice(study, "arms", ARMS),
-        seeds=tuple(study.get("seeds", (0,))),
-        bootstrap=int(study.get("bootstrap", 1000)),
+        seeds=reader.whole_numbers("study.seeds", study.get("seeds", [0])),
+        bootstrap=reader.value("study.bootstrap", study.get("bootstrap", 1000), "int"),
     )
     _check(config, reader)
     return config
@@ -199,7 +208,7 @@ class _Reader:
         if kind == "float" and number:
             return float(value)
         if kind == "str" and isinstance(value, str):
-            return value
+            return self.name_or_path(value) if key in _NAMES_OR_PATHS else value
         if kind.startswith("Path") and isinstance(value, str):
             return self.path(key, value)
         if kind.startswith("tuple[Path"):
@@ -208,11 +217,24 @@ class _Reader:
                 return tuple(self.path(key, n) for n in names)
         raise self.error(f"{key} = {value!r} has the wrong type", f"It must be: {kind}")
 
+    def name_or_path(self, value: str) -> str:
+        """A bundled thing's name as it is; a path that exists beside the study file as an absolute one."""
+        path = (self.file.parent / value).resolve()
+        return str(path) if value not in _BUNDLED and path.exists() else value
+
     def path(self, key: str, value: str) -> Path:
         path = (self.file.parent / value).resolve()
         if not path.exists():
             raise self.error(f"{key} names '{value}', which does not exist", f"Looked for {path}")
         return path
+
+    def whole_numbers(self, key: str, values: Any) -> tuple[int, ...]:
+        good = isinstance(values, list) and bool(values) and all(type(v) is int and v >= 0 for v in values)
+        if not good or len(set(values)) < len(values):
+            raise self.error(
+                f"{key} = {values!r} must be a list of different whole numbers", "For example seeds = [0, 1, 2]"
+            )
+        return tuple(values)
 
     def choice(self, study: dict[str, Any], key: str, known: tuple[Any, ...]) -> tuple[Any, ...]:
         values = study.get(key, list(known))
@@ -237,6 +259,16 @@ def _check(c: StudyConfig, reader: _Reader) -> None:
     need(c.labels.rounds >= 1, "labels.rounds must be at least 1", "One round asks for the whole budget at once")
     need(0 <= c.labels.noise <= 1, "labels.noise must be between 0 and 1", "It is the share of verdicts to flip")
     need(0 < c.labels.mined_share <= 1, "labels.mined_share must be above 0 and at most 1", "1 looks at all of them")
+    need(c.bootstrap >= 1, "study.bootstrap must be at least 1", "1000 is usual")
+    for section, keys in _AT_LEAST_ONE.items():
+        for key in keys:
+            need(
+                getattr(getattr(c, section), key) >= 1,
+                f"{section}.{key} must be at least 1",
+                "Leave it out for the default",
+            )
+    need(c.reduced.n_components > 0, "reduced.n_components must be above 0", "Below 1 it is the share of variance kept")
+    need(c.model.added_weight > 0, "model.added_weight must be above 0", "Leave it out for the default")
     need(c.labels.match in ("exact", "masked"), "labels.match must be 'exact' or 'masked'", "Mend it")
     need(
         c.labels.judge != "truth" or c.labels.truth is not None,
@@ -263,9 +295,4 @@ def _check(c: StudyConfig, reader: _Reader) -> None:
         c.threshold_cosine is None or (isinstance(c.threshold_cosine, int | float) and 0 < c.threshold_cosine <= 1),
         "study.threshold_cosine must be above 0 and at most 1",
         "Leave it out to take the embedder's own",
-    )
-    need(
-        bool(c.seeds) and all(isinstance(s, int) and not isinstance(s, bool) for s in c.seeds),
-        "study.seeds must be a list of whole numbers",
-        "For example seeds = [0, 1, 2]",
     )

@@ -39,6 +39,18 @@ def test_paths_are_relative_to_the_study_file_and_defaults_are_the_published_one
     assert config.baselines == ("rb", "ab")
 
 
+def test_rules_and_embedder_beside_the_study_file_are_found_from_anywhere(folder, monkeypatch):
+    (folder / "own.toml").write_text("")
+    (folder / "vectors").mkdir()
+    (folder / "baseline").mkdir()
+    text = GOOD + '[reduced]\nembedder = "vectors"\n[model]\nrules = "own.toml"\n'
+    monkeypatch.chdir("/")
+    config = _load(folder, text)
+    assert (config.reduced.embedder, config.model.rules) == (str(folder / "vectors"), str(folder / "own.toml"))
+    config = _load(folder, GOOD + '[reduced]\nembedder = "st:some/model"\n')
+    assert (config.reduced.embedder, config.model.rules) == ("st:some/model", "baseline")
+
+
 def test_arms_keep_their_order_whatever_the_file_says(folder):
     config = _load(folder, '[study]\narms = ["mined", "base"]\nbaselines = ["ab"]\n' + GOOD)
     assert config.arms == ("base", "mined")
@@ -64,6 +76,14 @@ def test_arms_keep_their_order_whatever_the_file_says(folder):
         (("[data]", '[study]\narms = ["best"]\n[data]'), "study.arms"),
         (("[data]", '[study]\narms = ["base"]\n[data]'), "model.export = 'ab+mined'"),
         (("[data]", "[study]\nseeds = []\n[data]"), "study.seeds"),
+        (("[data]", "[study]\nseeds = 3\n[data]"), "study.seeds"),
+        (("[data]", "[study]\nseeds = [1, 1]\n[data]"), "study.seeds"),
+        (("[data]", "[study]\nseeds = [-1]\n[data]"), "study.seeds"),
+        (("[data]", '[study]\nbootstrap = "many"\n[data]'), "study.bootstrap"),
+        (("[data]", "[study]\nbootstrap = 0\n[data]"), "study.bootstrap"),
+        (("[data]", "[study]\nname = 5\n[data]"), "study.name"),
+        (("[labels]", "[full]\ntop_k = 0\n[labels]"), "full.top_k"),
+        (("[labels]", "[reduced]\nn_components = 0\n[labels]"), "reduced.n_components"),
         (("[data]", "[study]\nthreshold_cosine = 1.5\n[data]"), "threshold_cosine"),
         (("[data]", "[data"), "not valid TOML"),
     ],
