@@ -17,7 +17,7 @@ from cmdclf.errors import ModelIntegrityError, RuleError
 from cmdclf.features._columns import COLUMNS
 from cmdclf.rules import RuleSet
 from cmdclf.rules.buffers import as_string_array, string_buffers
-from cmdclf.rules.rule import PLATFORMS
+from cmdclf.telemetry import PLATFORMS
 
 __all__ = ["FEATURE_VERSION", "Feature", "FeatureMaker"]
 

@@ -7,11 +7,10 @@ import pyarrow as pa
 
 from cmdclf.lexicon.estate import Estate
 from cmdclf.lexicon.render import image_of
-from cmdclf.telemetry import PROCESS_EVENT
+from cmdclf.telemetry import PLATFORMS, PROCESS_EVENT
 
 __all__ = ["event_hosts", "event_seconds", "event_table"]
 
-_PLATFORMS = ("windows", "linux", "macos")
 _DAY_SECONDS = 86_400
 
 
@@ -30,7 +29,7 @@ def event_seconds(human: np.ndarray, weekend: bool, rng: np.random.Generator) ->
 
 def event_hosts(estate: Estate, platform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(n,) int64 indices into the estate's hosts of each event's platform; some hosts are much busier than others."""
-    size = np.array([len(estate.hosts[p]) for p in _PLATFORMS])[_platform_code(platform)]
+    size = np.array([len(estate.hosts[p]) for p in PLATFORMS])[_platform_code(platform)]
     drawn = (rng.random(len(platform)) ** 1.5 * size).astype(np.int64)
     return np.asarray(np.minimum(drawn, size - 1))
 
@@ -55,7 +54,7 @@ def event_table(
         human: (n,) bool, run by the host's main user rather than by the system.
     """
     code = _platform_code(platform)
-    names = [estate.hosts[p] for p in _PLATFORMS]
+    names = [estate.hosts[p] for p in PLATFORMS]
     offset = np.cumsum([0, *(len(group) for group in names)])[code]
     people = len(estate.users)
     # Sensors record Windows accounts with their domain.

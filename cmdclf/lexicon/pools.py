@@ -19,10 +19,10 @@ from cmdclf.lexicon.redraw import Redrawer
 from cmdclf.lexicon.render import render
 from cmdclf.lexicon.template import Lexicon
 from cmdclf.lexicon.wrappers import rewrap
+from cmdclf.telemetry import PLATFORMS
 
 __all__ = ["Drawn", "LexiconPool", "ParquetPool", "Pool", "PoolTable"]
 
-_PLATFORMS = ("windows", "linux", "macos")
 _MAX_LINE_BYTES = 1_048_576
 
 
@@ -175,7 +175,7 @@ class ParquetPool:
             read, "malicious of dual use", pc.and_(pc.equal(read["label"], "malicious"), read["dual_use"])
         )
         read = self._drop(
-            read, "unknown platform", pc.invert(pc.is_in(read["platform"], pa.array(_PLATFORMS, pa.string())))
+            read, "unknown platform", pc.invert(pc.is_in(read["platform"], pa.array(PLATFORMS, pa.string())))
         )
         read = read.append_column("original", read["process_command_line"])
         if rewrap:

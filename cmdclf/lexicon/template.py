@@ -11,13 +11,13 @@ from typing import Any
 
 from cmdclf.errors import LexiconError
 from cmdclf.resources import data_path
+from cmdclf.telemetry import PLATFORMS
 
 __all__ = ["SLOT", "Lexicon", "Template", "skeleton"]
 
 #: `{{name}}` or `{{name:args}}`; `{{ .Values }}` and `{{.Names}}` are literal text of other programs.
 SLOT = re.compile(r"\{\{([a-z][a-z0-9_]*)(?::([^{}]*))?\}\}")
 _LABELS = ("benign", "malicious")
-_PLATFORMS = ("windows", "linux", "macos")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Template:
                 raise fault(f"'{key}' is {type(value).__name__}", f"Give '{key}' as {kind.__name__}")
         if record["label"] not in _LABELS:
             raise fault(f"label '{record['label']}'", "Use benign or malicious")
-        if record["platform"] not in _PLATFORMS:
+        if record["platform"] not in PLATFORMS:
             raise fault(f"platform '{record['platform']}'", "Use windows, linux or macos")
         values = dict(record)
         values["technique"] = tuple(values.get("technique", ()))

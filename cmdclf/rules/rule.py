@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from cmdclf.errors import RuleError
 
-__all__ = ["CATEGORIES", "LEVELS", "PLATFORMS", "Rule", "read_rules"]
+__all__ = ["CATEGORIES", "LEVELS", "Rule", "read_rules"]
 
 #: What a rule may be about: ATT&CK's tactics as far as a command line shows them, and obfuscation, download
 #: cradles and injection, which cut across tactics.
@@ -36,7 +36,6 @@ CATEGORIES = (
     "injection",
 )
 LEVELS = ("low", "medium", "high")
-PLATFORMS = ("windows", "linux", "macos")
 
 
 @dataclass(frozen=True, slots=True)

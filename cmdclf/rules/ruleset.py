@@ -19,7 +19,8 @@ from cmdclf.resources import data_path
 from cmdclf.rules._implied import implies
 from cmdclf.rules.buffers import as_string_array
 from cmdclf.rules.engine import Engine, match_everywhere
-from cmdclf.rules.rule import CATEGORIES, LEVELS, PLATFORMS, Rule, read_rules
+from cmdclf.rules.rule import CATEGORIES, LEVELS, Rule, read_rules
+from cmdclf.telemetry import PLATFORMS
 
 __all__ = ["RuleSet"]
 
