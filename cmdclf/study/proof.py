@@ -11,19 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from cmdclf.classify import auc, bootstrap_auc, evaluate
 from cmdclf.dedup import remove_near
+from cmdclf.dedup.groups import masked_keys
 from cmdclf.errors import StudyError
-from cmdclf.lines import mask
 from cmdclf.study.config import Baseline
+from cmdclf.study.labelled import read_labelled
 from cmdclf.study.workplace import Workplace
 from cmdclf.telemetry import command_ids
 
 __all__ = ["Test", "decontaminate", "incident_tests", "measure", "time_split_test"]
-
-_COLUMNS = ("command_line", "platform", "label")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +64,7 @@ def incident_tests(files: Sequence[Path]) -> list[Test]:
 
 
 def _incident(file: Path, name: str) -> Test:
-    try:
-        table = pq.read_table(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StudyError(f"it is not a readable Parquet file: {error}", file=file, remedy="Write it again") from error
-    missing = [c for c in _COLUMNS if c not in table.column_names]
-    if missing:
-        raise StudyError(
-            f"the column '{missing[0]}' is missing",
-            file=file,
-            remedy=f"A labelled file has {', '.join(_COLUMNS)}; this one has {', '.join(table.column_names)}",
-        )
-    table = table.filter(pc.is_in(table["label"], value_set=pa.array(["benign", "malicious"])))
+    table = read_labelled(file)
     if "dual_use" in table.column_names:
         table = table.filter(
             pc.invert(pc.and_(pc.equal(table["label"], "malicious"), pc.fill_null(table["dual_use"], False)))
@@ -90,8 +77,7 @@ def _incident(file: Path, name: str) -> Test:
             file=file,
             remedy="Give a file whose column 'label' holds both 'benign' and 'malicious'",
         )
-    platform = table["platform"].combine_chunks().cast(pa.string())
-    line = table["command_line"].combine_chunks().cast(pa.string())
+    platform, line = table["platform"].combine_chunks(), table["command_line"].combine_chunks()
     given = set(table.column_names)
     lines = pa.table(
         {
@@ -174,9 +160,7 @@ def measure(test: Test, scores: npt.NDArray[np.floating], *, n_bootstrap: int, s
 
 def test_groups(lines: pa.Table) -> npt.NDArray[np.int32]:
     """(n,) number of each test line's group, for resampling."""
-    platform, text = (lines[c].combine_chunks() for c in ("platform", "command_line"))
-    masked = pc.binary_join_element_wise(platform, mask(text), "\x1f")
-    named = pc.coalesce(lines["group"].combine_chunks().cast(pa.string()), masked)
+    named = pc.coalesce(lines["group"].combine_chunks().cast(pa.string()), masked_keys(lines))
     return np.asarray(pc.dictionary_encode(named).indices.to_numpy(zero_copy_only=False))
 
 

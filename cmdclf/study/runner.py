@@ -25,6 +25,7 @@ from cmdclf.store import Store
 from cmdclf.study.arms import ArmSet, arm_stage, build_arms, fit_classifier
 from cmdclf.study.config import Baseline, StudyConfig
 from cmdclf.study.judges import make_judge
+from cmdclf.study.labelled import read_labelled
 from cmdclf.study.proof import (
     Test,
     decontaminate,
@@ -92,18 +93,6 @@ def run_study(
     return results
 
 
-def _labelled(w: Workplace) -> list[pa.Table]:
-    """The labelled Parquet files of the aggregated baseline."""
-    tables = []
-    for file in w.config.model.labelled:
-        table = pq.read_table(file)
-        for column in ("command_line", "platform", "label"):
-            if column not in table.column_names:
-                raise StudyError(f"the column '{column}' is missing", file=file, remedy="model.labelled needs it")
-        tables.append(table)
-    return tables
-
-
 def _baselines(w: Workplace) -> tuple[dict[Baseline, pa.Table], dict[Baseline, pa.Table]]:
     """Training sets of the baselines, and their labels on the test days; stage `baseline.NAME`."""
     bases: dict[Baseline, pa.Table] = {}
@@ -139,7 +128,7 @@ def _label_by(w: Workplace, name: Baseline, days: list[Any]) -> pa.Table:
     return aggregated_baseline(
         lines,
         w.rules,
-        _labelled(w),
+        [read_labelled(file) for file in model.labelled],
         benign_min_events=model.benign_min_events,
         benign_max_length=model.benign_max_length,
         **limits,
