@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import TextIO, TypeVar
+from typing import TextIO
 
-__all__ = ["Progress", "duration", "track"]
-
-T = TypeVar("T")
+__all__ = ["Progress", "duration"]
 
 
 def duration(seconds: float) -> str:
@@ -90,10 +87,3 @@ class Progress:
         else:
             self._stream.write(text + "\n")
         self._stream.flush()
-
-
-def track(items: Iterable[T], progress: Progress) -> Iterator[T]:
-    """Yield the items of an iterable and count each of them in `progress`."""
-    for item in items:
-        yield item
-        progress.update()
