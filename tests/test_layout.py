@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,18 @@ def test_a_room_imports_only_rooms_below_it(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_file_is_one_idea_of_at_most_420_lines(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 420
+
+
+def test_help_imports_no_room_and_no_library():
+    code = (
+        "import sys\nfrom cmdclf.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print(*sorted(n for n in sys.modules if n.split('.')[0] not in sys.stdlib_module_names), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
+    assert "the whole job" in done.stdout
+    loaded = set(done.stderr.split()) - {"__main__"}
+    assert {m.split(".")[0] for m in loaded} == {"cmdclf"}
+    assert {m.split(".")[1] for m in loaded if "." in m} <= {"cli", *FOUNDATION}
