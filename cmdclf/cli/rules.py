@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from cmdclf.cli._lines_io import add_io_arguments
+from cmdclf.cli._messages import say
 
 __all__ = ["add_arguments", "run"]
 
@@ -40,14 +41,14 @@ def _check(files: list[str]) -> int:
             rules = RuleSet.load(name)
         except RuleError as error:
             # One bad file must not hide the others' problems.
-            print(f"{name}: can't be loaded\n  {error}")
+            say(f"{name}: can't be loaded\n  {error}")
             faulty = True
             continue
         problems = rules.check()
         faulty = faulty or bool(problems)
-        print(f"{name}: {len(rules)} rules, {len(problems)} problems")
+        say(f"{name}: {len(rules)} rules, {len(problems)} problems")
         for problem in problems:
-            print(f"  {problem}")
+            say(f"  {problem}")
     return 2 if faulty else 0
 
 

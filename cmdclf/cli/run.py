@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from cmdclf.cli._messages import say
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `cmdclf run`."""
@@ -21,8 +23,8 @@ def run(args: argparse.Namespace) -> int:
     config = load_study(args.study)
     out = Path(args.out) if args.out else config.file.with_name(f"{config.file.stem}-out")
     results = run_study(config, out, progress=not args.quiet)
-    print(arms_table(results))
-    print()
-    print(headline(results))
-    print(f"\n{out / 'results.json'}\n{out / 'report.html'}\n{out / 'model'}")
+    say(arms_table(results))
+    say()
+    say(headline(results))
+    say(f"\n{out / 'results.json'}\n{out / 'report.html'}\n{out / 'model'}")
     return 0

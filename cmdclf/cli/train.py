@@ -6,6 +6,8 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from cmdclf.cli._messages import say
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `cmdclf train`."""
@@ -39,6 +41,6 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out) if args.out else config.file.with_name(f"{config.file.stem}-out")
     part = f"train/{args.arm}"
     results = run_study(one, out, progress=not args.quiet, part=part)
-    print(arms_table(results))
-    print(f"\n{out / part / 'model'}")
+    say(arms_table(results))
+    say(f"\n{out / part / 'model'}")
     return 0

@@ -1,4 +1,7 @@
+import hashlib
 import json
+import subprocess
+import sys
 
 from cmdclf.cli import main
 
@@ -67,3 +70,39 @@ def test_control_characters_of_a_log_do_not_reach_the_terminal(tmp_path, capsys)
     log.write_text("\x1b[2Jevil,other\n1,2\n")
     assert main(["ingest", str(log), "--lake", str(tmp_path / "lake")]) == 2
     assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_lake_that_is_a_file_is_named_and_left_alone(tmp_path, capsys):
+    log, lake = tmp_path / "a.jsonl", tmp_path / "lake"
+    log.write_text(json.dumps(GOOD))
+    lake.write_text("not a lake")
+    assert main(["ingest", str(log), "--lake", str(lake)]) == 2
+    err = capsys.readouterr().err
+    assert str(lake) in err
+    assert "A folder is needed here" in err
+    assert lake.read_text() == "not a lake"
+
+
+FULL = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+from cmdclf.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_disk_that_takes_no_more_leaves_the_lake_as_it_was(tmp_path, capsys):
+    """A limit on the size of files stands for a full disk: both refuse a write in the middle."""
+    small, large, lake = tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "lake"
+    small.write_text(json.dumps(GOOD))
+    assert main(["ingest", str(small), "--lake", str(lake)]) == 0
+    before = {p: p.read_bytes() for p in lake.rglob("*") if p.is_file()}
+    lines = (hashlib.sha256(str(n).encode()).hexdigest() for n in range(5000))
+    large.write_text("\n".join(json.dumps({**GOOD, "command_line": line}) for line in lines))
+    command = [sys.executable, "-c", FULL, "ingest", str(large), "--lake", str(lake)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert "File too large" in done.stderr.decode()
+    assert str(lake) in done.stderr.decode()
+    assert {p: p.read_bytes() for p in lake.rglob("*") if p.is_file()} == before
