@@ -30,6 +30,11 @@ _EXTENSIONS = {
 _MAX_ROW_BYTES = 1 << 24
 _MAX_BATCH_BYTES = 1 << 24
 _STRING_COLUMNS = ("command_line", "platform", "parent_command_line")
+_TEXT = (
+    pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_binary, pa.types.is_large_binary,
+    pa.types.is_null,
+)  # fmt: skip
+_ONE_OBJECT = "One object a line is expected; 'jq -c .' writes them so, \"jq -c '.[]'\" the elements of an array"
 
 _Opened = tuple[pa.Schema, Iterator[pa.RecordBatch]]
 
@@ -83,6 +88,8 @@ def open_lines(path: str | Path, format: str | None = None, batch_rows: int = 81
     """
     path = str(path)
     name = "standard input" if path == "-" else path
+    if path == "-" and sys.stdin is None:
+        raise CmdclfError("it is closed", remedy="Name a file, or pipe the lines in", file=name)
     source: BinaryIO = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115 - closed with the generator
     if format is None and path != "-":
         format = _EXTENSIONS.get(Path(path).suffix.lower())
@@ -106,6 +113,8 @@ def _opened(source: BinaryIO, head: bytes, format: str, path: str, name: str, ba
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise CmdclfError("the text is UTF-16", remedy="Convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW", file=name)
     head = head.removeprefix(b"\xef\xbb\xbf")
+    if format == "csv" and not head:
+        raise CmdclfError("the file is empty", remedy="A CSV file needs a header with a column command_line", file=name)
     lines = _byte_lines(chain([head], iter(lambda: source.readline(_MAX_ROW_BYTES + 1), b"")), name)
     if format == "csv":
         schema, batches = _open_csv(lines, name, batch_rows)
@@ -251,11 +260,9 @@ def _objects(lines: Iterable[bytes], name: str) -> Iterator[tuple[int, dict[str,
             value = _second_try(line)
             if value is None:
                 message = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-                raise CmdclfError(
-                    f"not a JSON object: {message}", remedy="One object a line is expected", file=name, row=number
-                ) from error
+                raise CmdclfError(f"not a JSON object: {message}", remedy=_ONE_OBJECT, file=name, row=number) from error
         if not isinstance(value, dict):
-            raise CmdclfError("not a JSON object", remedy="One object a line is expected", file=name, row=number)
+            raise CmdclfError("not a JSON object", remedy=_ONE_OBJECT, file=name, row=number)
         for key in _STRING_COLUMNS:
             if not isinstance(value.get(key), str | None):
                 raise CmdclfError(
@@ -362,6 +369,14 @@ def _spooled(head: bytes, source: BinaryIO) -> BinaryIO:
     return spool
 
 
+def _require_text(field: pa.Field, name: str) -> None:
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if not any(known(kind) for known in _TEXT):
+        raise CmdclfError(
+            f"the column '{field.name}' holds {kind}, not text", remedy="Give it as strings (join argv)", file=name
+        )
+
+
 def _open_parquet(source: BinaryIO, name: str, batch_rows: int) -> _Opened:
     import pyarrow.parquet as pq
 
@@ -371,6 +386,8 @@ def _open_parquet(source: BinaryIO, name: str, batch_rows: int) -> _Opened:
     except pa.ArrowException as error:
         raise CmdclfError(f"not Parquet: {error}", remedy=remedy, file=name) from error
     _require_command_line(file.schema_arrow.names, name, "")
+    for column in set(_STRING_COLUMNS) & set(file.schema_arrow.names):
+        _require_text(file.schema_arrow.field(column), name)
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:

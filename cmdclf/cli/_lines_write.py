@@ -8,6 +8,8 @@ import json
 import math
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -69,6 +71,8 @@ class LinesWriter:
     def __enter__(self) -> LinesWriter:
         """Open the output; a file is written under a passing name first."""
         if self._path is None:
+            if sys.stdout is None:
+                raise CmdclfError("it is closed", remedy="Give --out FILE", file="standard output")
             if self.format == "parquet" and sys.stdout.isatty():
                 raise CmdclfError(
                     "Parquet is not for a terminal", remedy="Give --out FILE.parquet or --out-format jsonl"
@@ -76,7 +80,8 @@ class LinesWriter:
             self._stream = sys.stdout.buffer
         else:
             self._partial = self._path.with_name(f".{self._path.name}.{os.getpid()}.partial")
-            self._stream = open(self._partial, "wb")
+            with self._named():
+                self._stream = open(self._partial, "wb")
         self._tty = self._path is None and sys.stdout.isatty()
         return self
 
@@ -86,13 +91,14 @@ class LinesWriter:
         """Finish the output and give it its name; after an error remove what was written."""
         assert self._stream is not None
         try:
-            if self._parquet is not None and kind is None:
-                self._parquet.close()
-            self._stream.flush()
-            if self._partial is not None and kind is None:
-                os.fsync(self._stream.fileno())
-                self._stream.close()
-                self._partial.replace(self._path or "")
+            with self._named():
+                if self._parquet is not None and kind is None:
+                    self._parquet.close()
+                self._stream.flush()
+                if self._partial is not None and kind is None:
+                    os.fsync(self._stream.fileno())
+                    self._stream.close()
+                    self._partial.replace(self._path or "")
         finally:
             if self._parquet is not None:
                 # Or its destructor would try to write the footer into the closed file and complain on stderr.
@@ -105,16 +111,21 @@ class LinesWriter:
         """Append the batch's rows; all batches must have the first one's columns."""
         assert self._stream is not None, "used outside its with block"
         self.rows += batch.num_rows
-        if self.format == "parquet":
-            self._write_parquet(batch)
-        elif self.format == "jsonl":
-            self._write_jsonl(batch)
-        elif self.format == "csv":
-            self._write_csv(batch)
-        else:
-            self._write_text(batch)
-        if self._path is None:
-            self._stream.flush()
+        write = {"parquet": self._write_parquet, "jsonl": self._write_jsonl, "csv": self._write_csv}
+        with self._named():
+            write.get(self.format, self._write_text)(batch)
+            if self._path is None:
+                self._stream.flush()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """An error of the operating system names the output, and not the passing name of its file."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise OSError(error.errno, error.strerror, str(self._path or "standard output")) from error
 
     def _write_parquet(self, batch: pa.RecordBatch) -> None:
         import pyarrow.parquet as pq

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
+import subprocess
 import sys
 
 import pyarrow as pa
@@ -124,7 +126,7 @@ def test_parquet_is_streamed_from_a_file_and_from_a_pipe(tmp_path, monkeypatch):
     ("name", "content", "message"),
     [
         ("a.csv", b"cmd,host\nx,y\n", r"no column 'command_line' \(columns: cmd, host\)\. Rename"),
-        ("a.csv", b"", r"no column 'command_line' \(columns: none\)"),
+        ("a.csv", b"", r"the file is empty\. A CSV file needs a header"),
         ("a.csv", b"command_line,a\nx,y\nx\n", r"row 3: 1 fields where the header names 2\. Quote"),
         ("a.csv", b'command_line\n"x\n', r"row 2: not CSV"),
         ("a.csv", b"command_line,command_line\nx,y\n", r"'command_line' occurs twice"),
@@ -230,3 +232,75 @@ def test_an_added_column_replaces_one_of_its_name_in_place():
     assert with_columns(batch, score=pa.array([0.5]), verdict=pa.array(["benign"])).to_pylist() == [
         {"score": 0.5, "command_line": "x", "verdict": "benign"}
     ]
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("command_line", [[1]]), ("command_line", [7]), ("platform", [1]), ("parent_command_line", [["x"]])],
+)
+def test_a_parquet_column_that_holds_no_text_is_named(tmp_path, column, values):
+    file = tmp_path / "lines.parquet"
+    pq.write_table(pa.table({"command_line": ["ls"]} | {column: values}), file)
+    with pytest.raises(CmdclfError, match=f"the column '{column}' holds .*, not text") as caught:
+        open_lines(file)
+    assert caught.value.file == str(file)
+
+
+def test_text_of_any_arrow_type_is_text(tmp_path):
+    file = tmp_path / "lines.parquet"
+    columns = {
+        "command_line": pa.array([b"l\xff"], pa.large_binary()),
+        "platform": pa.array(["linux"]).dictionary_encode(),
+        "parent_command_line": pa.nulls(1),
+    }
+    pq.write_table(pa.table(columns), file)
+    (batch,) = open_lines(file)
+    assert [command_lines(batch)[0].as_py(), platforms(batch)[0].as_py(), parents(batch)[0].as_py()] == [
+        "l\\xff", "linux", None,
+    ]  # fmt: skip
+
+
+def test_an_empty_csv_file_is_said_to_be_empty(tmp_path):
+    file = tmp_path / "lines.csv"
+    file.write_bytes(b"\xef\xbb\xbf")
+    with pytest.raises(CmdclfError, match="the file is empty"):
+        open_lines(file)
+
+
+def test_a_json_array_is_refused_with_the_way_to_make_lines_of_it(tmp_path):
+    file = tmp_path / "lines.json"
+    file.write_text('[{"command_line": "ls"}]')
+    with pytest.raises(CmdclfError, match=r"row 1: not a JSON object\. .*jq -c '\.\[\]'"):
+        open_lines(file)
+
+
+@pytest.mark.parametrize("name", ["o.csv", "o.jsonl", "o.parquet", "o.txt"])
+def test_an_output_that_cannot_be_written_is_named_as_the_user_named_it(tmp_path, name):
+    file = tmp_path / "missing" / name
+    with pytest.raises(FileNotFoundError) as caught, LinesWriter(file):
+        pass
+    assert caught.value.filename == str(file)
+
+
+_FULL = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+from cmdclf.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("name", ["o.csv", "o.jsonl", "o.parquet", "o.txt"])
+def test_a_file_that_may_not_grow_is_named_and_what_stood_there_stays(tmp_path, name):
+    """A limit on the size of files stands for a full disk: both refuse a write in the middle."""
+    lines, out = tmp_path / "lines.txt", tmp_path / name
+    lines.write_text("".join(f"{hashlib.sha256(str(n).encode()).hexdigest()}\n" for n in range(20_000)))
+    out.write_text("what stood there")
+    done = subprocess.run(
+        [sys.executable, "-c", _FULL, "redact", str(lines), "--out", str(out)], capture_output=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith(f"cmdclf redact: {out}: File too large. ")
+    assert out.read_text() == "what stood there"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["lines.txt", name]
