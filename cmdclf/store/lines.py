@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from cmdclf.errors import StoreError
 from cmdclf.store.batches import LineBatches
@@ -83,16 +84,15 @@ class LineTables(Database):
         Raises:
             StoreError: a file is missing, is not Parquet, or lacks the columns of a process event.
         """
-        paths = [_literal(Path(file)) for file in files]
         for file in files:
             if not Path(file).is_file():
                 raise StoreError("the lake's file is missing", remedy="Ingest the day again", file=file)
         with self.transaction():
             self._lines_changed = True
             self._run("delete from sighting where day = $day", {"day": day})
-            if not paths:
+            if not files:
                 return DayCount(day, 0, 0, 0)
-            self._read_arrivals(paths)
+            self._read_arrivals(files)
             self._run(_MERGE)
             self._run(
                 "insert into sighting select $day, command_id, events, hosts, first_event, last_event"
@@ -109,14 +109,21 @@ class LineTables(Database):
             self._run("drop table arrival")
         return DayCount(day, int(events), int(distinct), int(new))
 
-    def _read_arrivals(self, paths: list[str]) -> None:
+    def _read_arrivals(self, files: Sequence[Path]) -> None:
         try:
-            self._run(_ARRIVAL, {"files": paths})
+            self._run(_ARRIVAL, {"files": [_literal(Path(file)) for file in files]})
         except duckdb.BinderException as error:
             raise StoreError(
                 f"the files are not process events ({str(error).splitlines()[0]})",
                 remedy="Give files of a lake that 'cmdclf ingest' or 'cmdclf replay' wrote",
-                file=paths[0],
+                file=files[0],
+            ) from error
+        except StoreError as error:
+            damaged = next((file for file in files if not _readable(file)), None)
+            if damaged is None:
+                raise
+            raise StoreError(
+                "a file of the lake is damaged", remedy="Remove it and ingest its source again", file=damaged
             ) from error
 
     def days(self) -> list[date]:
@@ -185,6 +192,17 @@ class LineTables(Database):
         parameters = {"salt": f"{day.isoformat()}|{seed}|", "day": day, "n": n}
         schema = pa.schema([*LINES, pa.field("events", pa.int64(), nullable=False)])
         return self._table(_SAMPLE, schema, parameters)
+
+
+def _readable(file: Path) -> bool:
+    """Whether all of a Parquet file can be read; asked when DuckDB could not, which names the file only sometimes."""
+    try:
+        with pq.ParquetFile(file) as parquet:
+            for _ in parquet.iter_batches():
+                pass
+    except (pa.ArrowException, OSError):
+        return False
+    return True
 
 
 def _literal(path: Path) -> str:

@@ -224,3 +224,18 @@ def test_files_that_are_missing_damaged_or_no_process_events_are_named_and_chang
         with pytest.raises(StoreError, match=words):
             store.add_day(DAY, [good, file] if file != other else [file])
     assert _names(store, [DAY]) == ["x"]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda raw: raw[: len(raw) // 2], lambda raw: b"", lambda raw: raw[:4] + bytes(len(raw) - 4)]
+)
+def test_a_damaged_lake_file_is_named_and_the_day_stays_as_it_was(store, tmp_path, events, damage):
+    good = events(tmp_path / "a.parquet", ["x"])
+    bad = events(tmp_path / "b.parquet", ["y", "z"])
+    before = store.add_day(DAY, [good, bad])
+    bad.write_bytes(damage(bad.read_bytes()))
+    with pytest.raises(StoreError, match="a file of the lake is damaged") as caught:
+        store.add_day(DAY, [good, bad])
+    assert caught.value.file == str(bad)
+    assert sorted(_names(store, [DAY])) == ["x", "y", "z"]
+    assert before.distinct == 3
