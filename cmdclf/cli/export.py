@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from cmdclf.cli._messages import say
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `cmdclf export`."""
@@ -16,9 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Verify the arm's model and copy it."""
-    import shutil
-
-    from cmdclf.classify import verify_model
+    from cmdclf.classify import promote_model
     from cmdclf.errors import StudyError
 
     arms = Path(args.study_out) / "arms"
@@ -36,10 +36,6 @@ def run(args: argparse.Namespace) -> int:
     if target.exists():
         raise StudyError("the target exists already", file=target, remedy="Name a new folder, or use 'cmdclf promote'")
     source = arms / min(wanted, key=lambda n: int(n.rpartition("-seed")[2])) / "model"
-    verify_model(source)
-    part = target.with_name(target.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(source, part)
-    part.rename(target)
-    print(target)
+    promote_model(source, target)
+    say(str(target))
     return 0

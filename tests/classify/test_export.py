@@ -165,3 +165,12 @@ def test_promote_refuses_a_damaged_model_and_a_target_that_is_no_model(small, tm
     assert (home / "thesis.txt").exists()
     with pytest.raises(ModelIntegrityError, match="already"):
         promote_model(target, target)
+
+
+def test_promote_puts_nothing_into_another_model_folder(small, tmp_path):
+    target = tmp_path / "live"
+    promote_model(small.folder, target)
+    for inside in ("sub", "features/deep/er"):
+        with pytest.raises(ModelIntegrityError, match="inside of the model folder"):
+            promote_model(small.folder, target / inside)
+    assert verify_model(target)["name"] == "small"
