@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cmdclf.cli._arguments import seed
+from cmdclf.cli._messages import say
 from cmdclf.errors import CmdclfError, TelemetryError
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, type=Path, metavar="FILE", help="where to: .parquet, .csv or .jsonl by its ending"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the sample and the detectors (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the sample and the detectors (default: %(default)s)")
     parser.epilog = (
         "Columns: command_line, platform, detector, score (higher = more anomalous), rank (1 = most anomalous of its "
         "detector), command_id, day. The same lake, day and seed give the same file."
@@ -66,9 +69,11 @@ def run(args: argparse.Namespace) -> int:
         found, scored = _detected(store, day, count.distinct, args)
         lines = store.lines_by_id(found.column("command_id"))
         out.write(_rows(found, lines, day))
-    print(
+    # The rows themselves may go to standard output.
+    say(
         f"{day}: {count.events:,} events, {count.distinct:,} distinct lines, {scored:,} scored at {args.scale} scale, "
-        f"{found.num_rows:,} rows in {args.out}"
+        f"{found.num_rows:,} rows in {args.out}",
+        file=sys.stderr if str(args.out) == "-" else None,
     )
     return 0
 

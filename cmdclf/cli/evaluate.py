@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cmdclf.cli._arguments import seed
+from cmdclf.cli._messages import say
 from cmdclf.errors import TelemetryError
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bootstrap", type=int, default=1000, metavar="N", help="resamples of the intervals (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the bootstrap (default: %(default)s)")
     parser.epilog = (
         "Each file is a test of its own. Intervals resample groups of lines that differ only in numbers, names and the "
         "like. Rows that resemble the model's training set are not removed here: a study does that and counts them."
@@ -55,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     scorer = Scorer.load(args.model or default_model_dir())
     tests = {path: _evaluated(scorer, table, args.bootstrap, args.seed) for path, table in tables.items()}
     for line in _table(tests):
-        print(line)
+        say(line)
     if args.json:
         content = {"model": scorer.model, "tests": tests}
         # Whole or not at all: a full disk must not leave half a result under the name of the last one.
@@ -75,7 +77,7 @@ def _labelled(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     remedy = "Give a Parquet file with the columns command_line, platform and label"
-    if not path.exists():
+    if not path.is_file():
         raise TelemetryError("there is no such file", file=path, remedy="Check the path")
     try:
         names = pq.read_schema(path).names

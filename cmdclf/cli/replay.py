@@ -7,6 +7,10 @@ import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cmdclf.cli._arguments import seed
+from cmdclf.cli._messages import say
+from cmdclf.errors import TelemetryError
+
 if TYPE_CHECKING:
     from cmdclf.lexicon.pools import Pool
     from cmdclf.lexicon.replay import ReplayReport
@@ -46,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shape.add_argument("--days", type=int, required=True, metavar="N")
     shape.add_argument("--per-day", type=int, required=True, metavar="N", help="events of each day")
     shape.add_argument("--start", type=_date, default=dt.date(2026, 1, 5), metavar="DATE", help="default: 2026-01-05")
-    shape.add_argument("--seed", type=int, default=0)
+    shape.add_argument("--seed", type=seed, default=0)
     shape.add_argument(
         "--head-templates", type=int, default=3000, metavar="N", help="recurring templates; default 3000"
     )
@@ -96,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         progress=not args.quiet,
         **{name: getattr(args, name) for name in _SETTINGS},
     )
-    _print(report, args.lake)
+    _report(report, args.lake)
     split = split_pool(
         pool, hold_out=args.hold_out, rotation=args.rotation, labelled_share=args.labelled_share, seed=args.seed
     )
@@ -105,11 +109,11 @@ def run(args: argparse.Namespace) -> int:
         write_atomically(table, Path(args.incident))
         groups = [g or "malicious" for g in table["benign_group"].to_pylist()]
         counts = ", ".join(f"{groups.count(g):,} {g}" for g in ("malicious", "hard", "complex", "simple"))
-        print(f"incident test: {counts} -> {args.incident}")
+        say(f"incident test: {counts} -> {args.incident}")
     if args.labelled:
         table = labelled_pool(pool, split, seed=args.seed)
         write_atomically(table, Path(args.labelled))
-        print(f"labelled pool: {len(table):,} malicious lines -> {args.labelled}")
+        say(f"labelled pool: {len(table):,} malicious lines -> {args.labelled}")
     return 0
 
 
@@ -119,17 +123,20 @@ def _pool(args: argparse.Namespace) -> Pool:
 
     if args.pool is None:
         return LexiconPool(Lexicon.load(args.lexicon or None))
+    for file in args.pool:
+        if not Path(file).is_file():
+            raise TelemetryError("there is no such file", file=file, remedy="Check the path")
     return ParquetPool(args.pool, keep=args.keep, leave_out=args.leave_out, rewrap=args.rewrap, seed=args.seed)
 
 
-def _print(report: ReplayReport, lake: str) -> None:
+def _report(report: ReplayReport, lake: str) -> None:
     for reason, count in report.dropped.items():
-        print(f"left out of the pool: {count:,} rows ({reason})")
+        say(f"left out of the pool: {count:,} rows ({reason})")
     malicious = list(report.malicious.values())
-    print(f"events: {report.events:,} on {len(malicious)} days -> {lake}")
-    print(f"distinct lines: {report.distinct:,} (truth -> {report.truth})")
-    print(f"top {report.top} templates: {report.top_events:.1%} of events, {report.top_distinct:.1%} of distinct lines")
-    print(f"tail (drawn once): {report.tail:,} events")
-    print(f"malicious events per day: {min(malicious)} to {max(malicious)}, {sum(malicious):,} in all")
-    print(f"sources held out: {len(report.held_out)}")
-    print(f"speed: {report.events / max(report.seconds, 1e-9):,.0f} events/s")
+    say(f"events: {report.events:,} on {len(malicious)} days -> {lake}")
+    say(f"distinct lines: {report.distinct:,} (truth -> {report.truth})")
+    say(f"top {report.top} templates: {report.top_events:.1%} of events, {report.top_distinct:.1%} of distinct lines")
+    say(f"tail (drawn once): {report.tail:,} events")
+    say(f"malicious events per day: {min(malicious)} to {max(malicious)}, {sum(malicious):,} in all")
+    say(f"sources held out: {len(report.held_out)}")
+    say(f"speed: {report.events / max(report.seconds, 1e-9):,.0f} events/s")

@@ -77,6 +77,7 @@ class ReplaySettings:
         """
         for name, good in (
             ("days", 1 <= self.days <= 3660),
+            ("start", dt.date.max - self.start > dt.timedelta(self.days)),
             ("per_day", self.per_day >= 10),
             ("share_top", 0 <= self.share_top < 1),
             ("tail_share", 0 <= self.tail_share <= 0.9),

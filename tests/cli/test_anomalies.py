@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
@@ -100,3 +101,18 @@ def test_a_damaged_lake_file_is_named(tmp_path, capsys):
     assert main(["anomalies", "--lake", str(lake.root), "--out", str(tmp_path / "out.parquet")]) == 2
     assert file.name in capsys.readouterr().err
     assert not (tmp_path / "out.parquet").exists()
+
+
+@pytest.mark.parametrize("seed", ["-1", "4294967296", "x"])
+def test_a_seed_that_no_generator_takes_is_refused(lake, tmp_path, capsys, seed):
+    with pytest.raises(SystemExit) as end:
+        main(["anomalies", "--lake", str(lake), "--out", str(tmp_path / "out.csv"), "--seed", seed])
+    assert end.value.code == 2
+    assert "is no whole number from 0 to 4294967295" in capsys.readouterr().err
+
+
+def test_rows_on_standard_output_come_without_the_summary(lake, capsys):
+    assert main(["anomalies", "--lake", str(lake), "--out", "-", "--top", "3"]) == 0
+    captured = capsys.readouterr()
+    assert [json.loads(line)["rank"] for line in captured.out.splitlines()] == [1, 2, 3]
+    assert "scored at full scale" in captured.err

@@ -73,3 +73,13 @@ def test_lexicon_stats_count_by_label_platform_role_and_tool(capsys: pytest.Capt
     printed = capsys.readouterr().out
     for word in ("benign:", "hard", "platform", "windows", "role", "deployment", "tool", "powershell"):
         assert word in printed
+
+
+def test_a_missing_pool_and_a_period_beyond_the_calendar_are_named(
+    pool: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(tmp_path / "gone.parquet", tmp_path / "lake")) == 2
+    assert "gone.parquet: there is no such file" in capsys.readouterr().err
+    assert main(arguments(pool, tmp_path / "lake", "--start", "9999-12-30")) == 2
+    assert "start = 9999-12-30 is impossible" in capsys.readouterr().err
+    assert not (tmp_path / "lake").exists()
