@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cmdclf.cli._messages import say
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -78,40 +80,42 @@ def run(args: argparse.Namespace) -> int:
     from cmdclf.errors import StoreError
     from cmdclf.store import Store
 
-    if args.action in ("status", "export") and not args.store.is_file():
+    judge = _judge(args) if args.action == "run" else None
+    # Without a file of lines, all that `run` could ask about stands in the store.
+    needed = args.action in ("status", "export") or (args.action == "run" and args.lines is None)
+    if needed and not args.store.is_file():
         raise StoreError("there is no such store", file=args.store, remedy="Check the path, or run a study first")
     with Store.open(args.store) as store:
-        return {"status": _status, "run": _run, "import": _import, "export": _export}[args.action](store, args)
+        if judge is not None:
+            return _run(store, judge, args)
+        return {"status": _status, "import": _import, "export": _export}[args.action](store, args)
 
 
 def _status(store: Store, args: argparse.Namespace) -> int:
     counts = store.verdict_counts().to_pylist()
     if not counts:
-        print("The ledger is empty.")
+        say("The ledger is empty.")
         return 0
     width = max(len("judge"), *(len(row["judge"]) for row in counts))
-    print(f"{'judge':<{width}}  {'verdict':<9}  {'vetoed':<6}  {'lines':>9}  {'cost USD':>10}")
+    say(f"{'judge':<{width}}  {'verdict':<9}  {'vetoed':<6}  {'lines':>9}  {'cost USD':>10}")
     for row in counts:
         vetoed = "yes" if row["vetoed"] else ""
-        print(
-            f"{row['judge']:<{width}}  {row['verdict']:<9}  {vetoed:<6}  {row['lines']:>9,}  {row['cost_usd']:>10.4f}"
-        )
+        say(f"{row['judge']:<{width}}  {row['verdict']:<9}  {vetoed:<6}  {row['lines']:>9,}  {row['cost_usd']:>10.4f}")
     lines, cost = sum(row["lines"] for row in counts), sum(row["cost_usd"] for row in counts)
-    print(f"{'all':<{width}}  {'':<9}  {'':<6}  {lines:>9,}  {cost:>10.4f}")
+    say(f"{'all':<{width}}  {'':<9}  {'':<6}  {lines:>9,}  {cost:>10.4f}")
     pending = _pending(store).num_rows
-    print(f"{pending:,} representatives of anomalies have no verdict yet.")
+    say(f"{pending:,} representatives of anomalies have no verdict yet.")
     return 0
 
 
-def _run(store: Store, args: argparse.Namespace) -> int:
+def _run(store: Store, judge: Judge, args: argparse.Namespace) -> int:
     from cmdclf.labels import label_lines
 
-    judge = _judge(args)
     lines = _pending(store) if args.lines is None else _lines(args.lines)
     if args.limit is not None:
         lines = lines.slice(0, max(args.limit, 0))
     if lines.num_rows == 0:
-        print("No line waits for a verdict.")
+        say("No line waits for a verdict.")
         return 0
     report = label_lines(store, judge, lines, progress=True, guard=not args.no_guard)
     _show(report, judge.name)
@@ -188,7 +192,7 @@ def _import(store: Store, args: argparse.Namespace) -> int:
     report = label_lines(store, judge, lines, progress=True)
     _show(report, judge.name)
     if unknown:
-        print(f"{unknown:,} verdicts left out: the file has no text for them and the store doesn't know them.")
+        say(f"{unknown:,} verdicts left out: the file has no text for them and the store doesn't know them.")
     return 0
 
 
@@ -220,8 +224,13 @@ def _known(store: Store, ids: pa.Array) -> pa.Table:
 def _export(store: Store, args: argparse.Namespace) -> int:
     import pyarrow.compute as pc
 
+    from cmdclf.errors import CmdclfError
     from cmdclf.labels.tables import write_table
 
+    if args.out.suffix not in (".parquet", ".jsonl", ".ndjson"):
+        raise CmdclfError(
+            "the output's format can't be told from its name", file=args.out, remedy="End it in .parquet or .jsonl"
+        )
     verdicts = store.verdicts()
     ids = verdicts["command_id"].combine_chunks()
     lines = _known(store, ids).combine_chunks()
@@ -229,18 +238,18 @@ def _export(store: Store, args: argparse.Namespace) -> int:
     for place, name in ((1, "platform"), (2, "command_line")):
         verdicts = verdicts.add_column(place + 1, name, pc.take(lines[name], where))
     write_table(verdicts, args.out)
-    print(f"{verdicts.num_rows:,} verdicts written to {args.out}, {lines.num_rows:,} of them with their command line.")
+    say(f"{verdicts.num_rows:,} verdicts written to {args.out}, {lines.num_rows:,} of them with their command line.")
     return 0
 
 
 def _show(report: LabelReport, judge: str) -> None:
-    print(
+    say(
         f"{judge}: {report.asked:,} lines, {report.answered:,} answered ({report.new:,} now),"
         f" {report.pending:,} pending;"
         f" {report.benign:,} benign, {report.malicious:,} malicious, {report.unsure:,} unsure"
         f" ({report.vetoed:,} vetoed); {report.cost_usd:.4f} USD"
     )
     for note, count in report.notes.items():
-        print(f"  {count:,} x {note}")
+        say(f"  {count:,} x {note}")
     if report.stopped:
-        print(f"cmdclf label: stopped early: {report.stopped}; what was answered is kept", file=sys.stderr)
+        say(f"cmdclf label: stopped early: {report.stopped}; what was answered is kept", file=sys.stderr)

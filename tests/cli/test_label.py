@@ -195,3 +195,25 @@ def test_an_empty_ledger_says_so(folder, capsys):
     Store.open(folder / "s.duckdb").close()
     assert label(folder, "status") == 0
     assert "empty" in capsys.readouterr().out
+
+
+def test_a_store_that_does_not_exist_is_no_empty_queue(folder, capsys):
+    assert label(folder, "run", "--judge", "truth", "--truth", folder / "truth.parquet") == 2
+    assert "s.duckdb: there is no such store" in capsys.readouterr().err
+    assert not (folder / "s.duckdb").exists()
+
+
+def test_an_export_under_a_name_of_no_known_format_is_refused(folder, capsys):
+    assert label(folder, "import", folder / "verdicts.parquet") == 0
+    assert label(folder, "export", "--out", folder / "v.xls") == 2
+    assert "v.xls: the output's format can't be told from its name" in capsys.readouterr().err
+    assert not (folder / "v.xls").exists()
+
+
+def test_a_judges_name_from_a_file_reaches_the_terminal_escaped(folder, capsys):
+    hostile = "\x1b]0;owned\x07"
+    assert label(folder, "import", folder / "verdicts.parquet", "--name", hostile) == 0
+    assert label(folder, "status") == 0
+    out = capsys.readouterr().out
+    assert "\\x1b]0;owned\\x07" in out
+    assert "\x1b" not in out
