@@ -42,7 +42,8 @@ class Progress:
         enabled: bool = True,
         stream: TextIO | None = None,
     ) -> None:
-        self.label = label
+        # A judge's name may come from a file, and terminals obey control characters.
+        self.label = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in label)
         self.total = total
         self.unit = unit
         self.enabled = enabled

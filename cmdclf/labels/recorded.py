@@ -151,12 +151,23 @@ class RecordedJudge:
 
 def _checked(table: pa.Table, file: Path | None) -> pa.Table:
     """The table with its verdicts in lower case, each row of it sound."""
-    if "verdict" not in table.column_names or not pa.types.is_string(table["verdict"].type):
+    if "verdict" in table.column_names and not pa.types.is_string(table["verdict"].type):
+        raise JudgeError(
+            f"the column 'verdict' holds {table['verdict'].type}, not text",
+            file=file,
+            remedy=f"Use {', '.join(LABELS)}",
+        )
+    if "verdict" not in table.column_names:
         raise JudgeError(
             "the column 'verdict' is missing", file=file, remedy=f"It has: {', '.join(table.column_names)}"
         )
     verdicts = pc.utf8_lower(pc.utf8_trim_whitespace(pc.fill_null(table["verdict"], "")))
-    _refuse(pc.invert(pc.is_in(verdicts, pa.array(LABELS))), "the row has no verdict", f"Use {', '.join(LABELS)}", file)
+    _refuse(
+        pc.invert(pc.is_in(verdicts, pa.array(LABELS))),
+        "the verdict is missing or unknown",
+        f"Use {', '.join(LABELS)}",
+        file,
+    )
     table = table.set_column(table.schema.get_field_index("verdict"), "verdict", verdicts)
     for name, top in (("confidence", 1.0), ("p_malicious", 100.0)):
         if name not in table.column_names:

@@ -167,3 +167,16 @@ def test_an_unreadable_file_is_an_error_that_names_it(tmp_path, content):
 def test_an_unknown_way_of_matching_is_an_error():
     with pytest.raises(JudgeError, match="fuzzy"):
         RecordedJudge([record("a")], match="fuzzy")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ("maybe", "the verdict is missing or unknown"),
+        (None, "the column 'verdict' holds null"),
+        (1, "holds int64, not"),
+    ],
+)
+def test_a_verdict_that_is_none_of_the_three_is_named_for_what_it_is(verdict, said):
+    with pytest.raises(JudgeError, match=said):
+        RecordedJudge([record("whoami", verdict)])
