@@ -39,7 +39,8 @@ class CmdclfError(Exception):
     def __str__(self) -> str:
         place = "" if self.file is None else f"{self.file}{'' if self.row is None else f', row {self.row}'}: "
         cure = f". {self.remedy}" if self.remedy else ""
-        return f"{place}{self.message}{cure}"
+        # A library's own text at the end may bring its full stop along.
+        return f"{place}{self.message.rstrip('. ')}{cure}"
 
 
 class TelemetryError(CmdclfError):

@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 
 from cmdclf.classify import Classifier, add_benign
 from cmdclf.detect import SCALES
+from cmdclf.features import FEATURE_VERSION
 from cmdclf.labels import Judge, standing_verdicts
 from cmdclf.select import PublishedSelector, get_selector
 from cmdclf.study.candidates import anomalous_candidates, random_candidates, with_scores
 from cmdclf.study.config import Arm, Baseline
 from cmdclf.study.judges import ask
-from cmdclf.study.workplace import Workplace, arm_name
+from cmdclf.study.workplace import Workplace, arm_name, content_hash, kept, settings_hash
 
 __all__ = ["ArmSet", "arm_stage", "build_arms", "fit_classifier"]
 
@@ -139,10 +140,21 @@ def _mined(
         budget = labels.budget * (number + 1) // labels.rounds - len(chosen)
         if budget < 1 or left.num_rows == 0:
             continue
-        # Mining needs the order alone, which calibration leaves as it is.
-        classifier = fit_classifier(w, current.training, matrix, seed, folds=0)
-        scored = with_scores(left, classifier.predict_proba(matrix(left))[:, 1])
-        chosen += selector.select(scored, budget, seed=seed).to_pylist()
+        training = current.training
+
+        def pick(training: pa.Table = training, left: pa.Table = left, budget: int = budget) -> pa.Table:
+            # Mining needs the order alone, which calibration leaves as it is.
+            classifier = fit_classifier(w, training, matrix, seed, folds=0)
+            scored = with_scores(left, classifier.predict_proba(matrix(left))[:, 1])
+            return pa.table({"command_id": selector.select(scored, budget, seed=seed)})
+
+        # Kept, so that a run that goes on, or has nothing to do, need not fit this classifier again.
+        key = settings_hash(
+            w.config.model, w.config.labels.mined_share, content_hash(training), content_hash(left), budget, seed,
+            w.data_hash(w.train_days), FEATURE_VERSION, w.behaviours_version, w.embedder.name,
+        )  # fmt: skip
+        file = w.out / "work" / f"{baseline}-mined-{key}.parquet"
+        chosen += kept(file, pick)["command_id"].to_pylist()
         current = _chosen(w, baseline, "mined", base, seed, pa.array(chosen, pa.string()), judge)
         left = left.filter(pc.invert(pc.is_in(left["command_id"], value_set=current.chosen)))
     return current

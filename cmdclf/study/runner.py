@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,9 +14,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cmdclf.classify import Featuriser, aggregated_baseline, describe_training, export_model, regex_baseline
+from cmdclf.classify import (
+    Featuriser,
+    aggregated_baseline,
+    describe_training,
+    export_model,
+    regex_baseline,
+    verify_model,
+)
 from cmdclf.classify.folder import replace_folder
-from cmdclf.errors import StudyError
+from cmdclf.errors import ModelIntegrityError, StudyError
 from cmdclf.features import FEATURE_VERSION, FeatureMaker
 from cmdclf.labels import Judge
 from cmdclf.progress import Progress
@@ -37,7 +43,7 @@ from cmdclf.study.proof import (
 )
 from cmdclf.study.results import write_results
 from cmdclf.study.sieve import find_anomalies, group_anomalies, take_in_days
-from cmdclf.study.workplace import Workplace, settings_hash
+from cmdclf.study.workplace import Workplace, content_hash, kept, settings_hash
 
 __all__ = ["open_workplace", "run_study"]
 
@@ -102,7 +108,7 @@ def _baselines(w: Workplace) -> tuple[dict[Baseline, pa.Table], dict[Baseline, p
             part = "train" if held is bases else "test"
             settings = settings_hash(w.data_hash(days), _baseline_settings(w, name), w.rules.version, name, part)
             file = w.out / "work" / f"{name}-{part}-{settings}.parquet"
-            held[name] = _kept(file, lambda name=name, days=days: _label_by(w, name, days))  # type: ignore[misc]
+            held[name] = kept(file, lambda name=name, days=days: _label_by(w, name, days))  # type: ignore[misc]
         labels = set(bases[name]["label"].to_pylist())
         if len(labels) < 2:
             raise StudyError(
@@ -133,16 +139,6 @@ def _label_by(w: Workplace, name: Baseline, days: list[Any]) -> pa.Table:
         benign_max_length=model.benign_max_length,
         **limits,
     )
-
-
-def _kept(file: Path, make: Callable[[], pa.Table]) -> pa.Table:
-    """The table in `file`, made first when it is missing; written whole or not at all."""
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part")
-        pq.write_table(make(), part)
-        os.replace(part, file)
-    return pq.read_table(file)
 
 
 def _featuriser(w: Workplace) -> Featuriser:
@@ -176,7 +172,7 @@ def _fit_and_measure(
     # The folder may hold half of a run with other settings that was killed: only its own mark says whose files it has.
     mark = folder / "settings.txt"
     whose = mark.read_text(encoding="utf-8") if mark.exists() else ""
-    if whose != settings or not (folder / "model" / "manifest.json").exists():
+    if whose != settings or not _is_sound(folder / "model"):
         w.store.forget_stage(stage_name)
     with w.store.stage(stage_name, settings=settings, replaces=True) as stage:
         if stage.done:
@@ -216,16 +212,10 @@ def _arm_settings(w: Workplace, arm: ArmSet, tests: list[Test]) -> str:
     ]  # fmt: skip
     # Token rarity is counted on all lines of the training days, not only on those that the arm learns from.
     features = [w.data_hash(w.train_days), FEATURE_VERSION, w.behaviours_version, w.embedder.name]
-    measured = [[t.name, t.rows, t.removed, _content(t.lines)] for t in tests]
+    measured = [[t.name, t.rows, t.removed, content_hash(t.lines)] for t in tests]
     return settings_hash(
-        w.config.name, trees, features, _content(arm.training), _describe(arm), measured, w.config.bootstrap
+        w.config.name, trees, features, content_hash(arm.training), _describe(arm), measured, w.config.bootstrap
     )
-
-
-def _content(table: pa.Table) -> str:
-    """What identifies a table of lines: everything but their text, for which command_id stands."""
-    columns = sorted(set(table.column_names) - {"platform", "command_line"})
-    return settings_hash([[c, table[c].to_pylist()] for c in columns])
 
 
 def _describe(arm: ArmSet) -> dict[str, Any]:
@@ -246,11 +236,20 @@ def _provenance(w: Workplace, arm: ArmSet) -> dict[str, Any]:
     }
 
 
+def _is_sound(model: Path) -> bool:
+    """Whether the model folder is there and every byte of it is what was exported."""
+    try:
+        verify_model(model)
+    except ModelIntegrityError:
+        return False
+    return True
+
+
 def _place_model(w: Workplace) -> None:
     """The exported arm of the first seed as `model/`, swapped in whole."""
     source = w.results / "arms" / f"{w.config.model.export}-seed{w.config.seeds[0]}" / "model"
     target, fresh = w.results / "model", w.results / "model.new"
-    if target.exists() and (target / "manifest.json").read_bytes() == (source / "manifest.json").read_bytes():
+    if _is_sound(target) and (target / "manifest.json").read_bytes() == (source / "manifest.json").read_bytes():
         return
     manifest = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
     # Recorded first: a kill in between records it twice, the other order would never record it.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from cmdclf.errors import StudyError
 from cmdclf.features import Embedder, FeatureMaker, load_embedder
@@ -23,7 +25,7 @@ from cmdclf.store import Store
 from cmdclf.study.config import StudyConfig
 from cmdclf.telemetry import Lake
 
-__all__ = ["Workplace", "arm_name", "settings_hash"]
+__all__ = ["Workplace", "arm_name", "content_hash", "file_hash", "kept", "settings_hash"]
 
 _BLOCK = 1 << 20
 
@@ -51,6 +53,22 @@ def file_hash(path: Path) -> str:
         while block := stream.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def content_hash(table: pa.Table) -> str:
+    """Hash of a table of lines: of everything but their text, for which command_id stands."""
+    columns = sorted(set(table.column_names) - {"platform", "command_line"})
+    return settings_hash([[c, table[c].to_pylist()] for c in columns])
+
+
+def kept(file: Path, make: Callable[[], pa.Table]) -> pa.Table:
+    """The table in `file`, made first when it is missing; written whole or not at all."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(".part")
+        pq.write_table(make(), part)
+        os.replace(part, file)
+    return pq.read_table(file)
 
 
 def arm_name(baseline: str, arm: str) -> str:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from cmdclf.classify import Scorer
+from cmdclf.classify import Scorer, verify_model
 from cmdclf.errors import StudyError
 from cmdclf.store import Store
 from cmdclf.study import load_results, load_study, run_study
@@ -171,3 +171,16 @@ def test_a_faulty_incident_test_is_named(table, reason, tmp_path):
     with pytest.raises(StudyError, match=reason) as caught:
         incident_tests([file])
     assert str(file) in str(caught.value)
+
+
+def test_a_model_with_one_byte_changed_is_made_again_by_the_next_run(finished_study, small_study):
+    good = (finished_study / "model" / "classifier.onnx").read_bytes()
+    for folder in (finished_study / "model", finished_study / "arms" / "rb+full-seed0" / "model"):
+        file = folder / "classifier.onnx"
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    run_study(load_study(small_study), finished_study, judge=Mute(), progress=False)
+    assert (finished_study / "model" / "classifier.onnx").read_bytes() == good
+    verify_model(finished_study / "model")
+    verify_model(finished_study / "arms" / "rb+full-seed0" / "model")
