@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
@@ -64,7 +63,6 @@ def test_command_id_is_the_hash_of_the_design_for_any_text(lines, tmp_path, even
     assert table.column("command_id").to_pylist() == sorted({_id(line, "linux") for line in lines})
 
 
-@pytest.mark.skipif(importlib.util.find_spec("cmdclf.telemetry.identity") is None, reason="telemetry is not built")
 def test_command_id_in_sql_equals_telemetrys(store, tmp_path, events):
     from cmdclf.telemetry import command_ids
 
