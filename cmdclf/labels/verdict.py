@@ -9,35 +9,15 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
+from cmdclf.store import LEDGER_ROW
+
 __all__ = ["LABELS", "PERSON", "VERDICT", "Label", "Verdict", "clean_reply", "verdicts_table"]
 
 Label = Literal["benign", "malicious", "unsure"]
 LABELS: tuple[Label, ...] = get_args(Label)
 
-#: The ledger's row as Arrow: one field per column, in the ledger's order.
-VERDICT = pa.schema(
-    [
-        pa.field("command_id", pa.string(), nullable=False),
-        pa.field("text_sha256", pa.string(), nullable=False),
-        pa.field("verdict", pa.string(), nullable=False),
-        pa.field("confidence", pa.float64()),
-        pa.field("reason", pa.string()),
-        pa.field("technique", pa.string()),
-        pa.field("judge", pa.string(), nullable=False),
-        pa.field("model", pa.string()),
-        pa.field("effort", pa.string()),
-        pa.field("prompt_sha256", pa.string()),
-        pa.field("prompt_tokens", pa.int64()),
-        pa.field("completion_tokens", pa.int64()),
-        pa.field("cost_usd", pa.float64()),
-        pa.field("latency_s", pa.float64()),
-        pa.field("judged_at", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("raw_reply", pa.string()),
-        pa.field("vetoed_by", pa.string()),
-        pa.field("note", pa.string()),
-    ]
-)
-
+#: The ledger's row as Arrow, stricter than the ledger itself: a verdict always names its text and its time.
+VERDICT = pa.schema([f.with_nullable(f.nullable and f.name not in ("text_sha256", "judged_at")) for f in LEDGER_ROW])
 
 #: The name of the judge in verdicts that people gave; they outrank those of any other judge.
 PERSON = "person"

@@ -6,12 +6,6 @@ from hypothesis import strategies as st
 
 from cmdclf.labels import VERDICT, Verdict, verdicts_table
 from cmdclf.labels.verdict import clean_reply
-from cmdclf.store import LEDGER_ROW
-
-
-def test_a_verdicts_columns_are_the_ledgers():
-    assert VERDICT.names == LEDGER_ROW.names
-    assert VERDICT.types == LEDGER_ROW.types
 
 
 def test_verdicts_become_rows_in_order_and_none_becomes_an_empty_table():
