@@ -65,8 +65,8 @@ def _():
     mo.md("""
     ## Events and distinct lines per day
 
-    **You should see** far fewer distinct lines than events, about the same number every day, and among the distinct
-    ones fewer and fewer that no earlier day had: the estate repeats itself. The grey bars are the test days.
+    **You should see** far fewer distinct lines than events, about the same number every day, and a steady
+    part of them that no earlier day had: known programs with new parameters, and the long tail. The grey bars are the test days.
     """)
     return
 
