@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cmdclf.features._columns import METACHARACTERS, RATIO_METACHARACTERS, SLOTS
-from cmdclf.rules.jit import compiled
+from cmdclf.jit import compiled
 
 __all__ = ["HEX_TOKEN", "measure", "tokens"]
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cmdclf.features._columns import SLOTS
 from cmdclf.features._kernels import tokens
-from cmdclf.rules.jit import compiled
+from cmdclf.jit import compiled
 
 __all__ = ["Rarity"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cmdclf.rules.jit import compiled
+from cmdclf.jit import compiled
 
 __all__ = ["rows_by_rule", "scan"]
 
