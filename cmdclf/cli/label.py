@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cmdclf.cli import _label_batch
 from cmdclf.cli._messages import say
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     asks = actions.add_parser("run", help="put lines to a judge; goes on where it stopped, asks no line twice")
     takes = actions.add_parser("import", help="recorded verdicts into the ledger")
     gives = actions.add_parser("export", help="the latest verdict of each line to a file")
-    for sub in (status, asks, takes, gives):
+    puts = actions.add_parser("export-batch", help="lines without a verdict as batch files, ready for a provider")
+    gets = actions.add_parser("import-batch", help="result and error files of a batch into the ledger")
+    for sub in (status, asks, takes, gives, puts, gets):
         sub.add_argument("--store", type=Path, required=True, metavar="FILE", help="the study's store (DuckDB)")
 
     asks.add_argument("--judge", choices=("openai", "recorded", "truth"), default="openai", help="whom to ask")
@@ -73,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Parquet or JSON lines: verdict, confidence or p_malicious, and command_line with platform, or command_id",
     )
     gives.add_argument("--out", type=Path, required=True, metavar="FILE", help=".parquet or .jsonl")
+    _label_batch.add_arguments(puts, gets)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -82,12 +86,17 @@ def run(args: argparse.Namespace) -> int:
 
     judge = _judge(args) if args.action == "run" else None
     # Without a file of lines, all that `run` could ask about stands in the store.
-    needed = args.action in ("status", "export") or (args.action == "run" and args.lines is None)
+    needed = args.action in ("status", "export") or ("lines" in args and args.lines is None)
     if needed and not args.store.is_file():
         raise StoreError("there is no such store", file=args.store, remedy="Check the path, or run a study first")
     with Store.open(args.store) as store:
         if judge is not None:
             return _run(store, judge, args)
+        if args.action == "export-batch":
+            lines = _pending(store) if args.lines is None else _lines(args.lines)
+            return _label_batch.export(store, lines, args)
+        if args.action == "import-batch":
+            return _label_batch.take_in(store, None if args.lines is None else _lines(args.lines), _known, _show, args)
         return {"status": _status, "import": _import, "export": _export}[args.action](store, args)
 
 

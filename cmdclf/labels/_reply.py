@@ -6,17 +6,30 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from cmdclf.labels.judge import Answer, JudgeRequest, Unanswered
+from cmdclf.labels.prompt import Prompt
 from cmdclf.labels.verdict import LABELS, Verdict, clean_reply
 
-if TYPE_CHECKING:
-    from openai.types.chat import ChatCompletion
+__all__ = ["Asked", "Usage", "read_reply"]
 
-    from cmdclf.labels.openai_judge import OpenAIJudge
 
-__all__ = ["Usage", "read_reply"]
+class Asked(Protocol):
+    """The judge that a completion answers for: its provenance goes into the verdict."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def effort(self) -> str: ...
+    @property
+    def prompt(self) -> Prompt: ...
+    @property
+    def prompt_sha256(self) -> str: ...
+    def cost_usd(self, usage: Usage) -> float: ...
+
 
 _TECHNIQUE = re.compile(r"\bT\d{4}(?:\.\d{3})?\b")
 
@@ -29,11 +42,11 @@ class Usage:
     completion_tokens: int
 
 
-def read_reply(completion: ChatCompletion, request: JudgeRequest, judge: OpenAIJudge, *, latency_s: float) -> Answer:
+def read_reply(completion: Any, request: JudgeRequest, judge: Asked, *, latency_s: float) -> Answer:
     """The verdict in a completion, or why there is none.
 
     Args:
-        completion: as the client returned it; the client validates nothing.
+        completion: a chat completion as the client returned it (it validates nothing), or a batch file's body.
         request: what was asked.
         judge: whose prices, model and prompt go into the verdict.
         latency_s: from the first attempt on.
@@ -99,9 +112,7 @@ def _fields(content: object) -> dict[str, Any] | None:
     return fields if math.isfinite(confidence) and 0 <= confidence <= 1 else None
 
 
-def _usage(
-    completion: ChatCompletion, request: JudgeRequest, judge: OpenAIJudge, content: object
-) -> tuple[Usage, bool]:
+def _usage(completion: Any, request: JudgeRequest, judge: Asked, content: object) -> tuple[Usage, bool]:
     """The tokens as counted by the server, else estimated from the bytes (a third of them)."""
     stated = getattr(completion, "usage", None)
     tokens = [getattr(stated, name, None) for name in ("prompt_tokens", "completion_tokens")]
@@ -112,7 +123,7 @@ def _usage(
     return Usage(sent // 3, got // 3), True
 
 
-def _answered_by(completion: ChatCompletion, judge: OpenAIJudge) -> str:
+def _answered_by(completion: Any, judge: Asked) -> str:
     """The server's own name for the model where it differs: an alias may point to another snapshot tomorrow."""
     name = clean_reply(getattr(completion, "model", None), 100)
     return f"answered by {name}" if name and name != judge.model else ""

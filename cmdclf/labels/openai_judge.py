@@ -14,7 +14,7 @@ from cmdclf.errors import JudgeError
 from cmdclf.labels._reply import Usage, read_reply
 from cmdclf.labels._server import Fault, explain, fault_of
 from cmdclf.labels.judge import Answer, JudgeRequest, Unanswered
-from cmdclf.labels.prompt import ANSWER_SCHEMA, Prompt
+from cmdclf.labels.prompt import Prompt
 from cmdclf.labels.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -164,18 +164,9 @@ class OpenAIJudge:
 
     def settings(self, request: JudgeRequest) -> dict[str, Any]:
         """The body of one request to `/chat/completions`."""
-        body: dict[str, Any] = {
-            "model": self.model,
-            "messages": self.prompt.messages(request),
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": "verdict", "strict": True, "schema": ANSWER_SCHEMA},
-            },
-            "max_completion_tokens": self.max_completion_tokens,
-        }
-        if self.effort:
-            body["reasoning_effort"] = self.effort
-        return body
+        return self.prompt.chat_body(
+            request, self.model, effort=self.effort, max_completion_tokens=self.max_completion_tokens
+        )
 
     def cost_usd(self, usage: Usage) -> float:
         """What an answer costs by the prices of this judge."""

@@ -217,3 +217,26 @@ def test_a_judges_name_from_a_file_reaches_the_terminal_escaped(folder, capsys):
     out = capsys.readouterr().out
     assert "\\x1b]0;owned\\x07" in out
     assert "\x1b" not in out
+
+
+def test_a_batch_goes_out_and_comes_back(folder, capsys):
+    export = ("export-batch", "--lines", folder / "lines.parquet", "--model", "m", "--out")
+    assert (
+        label(folder, "export-batch", "--lines", folder / "lines.parquet", "--model", "m", "--out", folder / "b") == 0
+    )
+    rows = [json.loads(row) for row in (folder / "b/part-0001.jsonl").read_text().splitlines()]
+    answers = [
+        {"custom_id": row["custom_id"], "verdict": "benign", "confidence": 1, "reason": "", "technique": ""}
+        for row in rows[:2]
+    ]
+    cut = json.dumps(answers[0])[:40]
+    (folder / "back.jsonl").write_text("\n".join([*map(json.dumps, answers), cut]))
+    args = ("import-batch", "--lines", folder / "lines.parquet", "--model", "m", folder / "back.jsonl")
+    assert label(folder, *args) == 0
+    assert [v["judge"] for v in verdicts_in(folder)] == ["batch"] * 2
+    assert "not taken: no JSON" in capsys.readouterr().err
+    assert json.loads((folder / "back.jsonl.rejects.jsonl").read_text())["row"] == 3
+    assert (
+        label(folder, "export-batch", "--lines", folder / "lines.parquet", "--model", "m", "--out", folder / "c") == 0
+    )
+    assert len((folder / "c/part-0001.jsonl").read_text().splitlines()) == 1
