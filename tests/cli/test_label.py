@@ -221,9 +221,7 @@ def test_a_judges_name_from_a_file_reaches_the_terminal_escaped(folder, capsys):
 
 def test_a_batch_goes_out_and_comes_back(folder, capsys):
     export = ("export-batch", "--lines", folder / "lines.parquet", "--model", "m", "--out")
-    assert (
-        label(folder, "export-batch", "--lines", folder / "lines.parquet", "--model", "m", "--out", folder / "b") == 0
-    )
+    assert label(folder, *export, folder / "b") == 0
     rows = [json.loads(row) for row in (folder / "b/part-0001.jsonl").read_text().splitlines()]
     answers = [
         {"custom_id": row["custom_id"], "verdict": "benign", "confidence": 1, "reason": "", "technique": ""}
@@ -236,7 +234,5 @@ def test_a_batch_goes_out_and_comes_back(folder, capsys):
     assert [v["judge"] for v in verdicts_in(folder)] == ["batch"] * 2
     assert "not taken: no JSON" in capsys.readouterr().err
     assert json.loads((folder / "back.jsonl.rejects.jsonl").read_text())["row"] == 3
-    assert (
-        label(folder, "export-batch", "--lines", folder / "lines.parquet", "--model", "m", "--out", folder / "c") == 0
-    )
+    assert label(folder, *export, folder / "c") == 0
     assert len((folder / "c/part-0001.jsonl").read_text().splitlines()) == 1
