@@ -32,6 +32,26 @@ _WORDS = _names(
     "survey gateway shipping audit sensor camera printer intake batch mirror cache queue index "
     "summary forecast budget roster ticket import export sync review sample backlog delta harbor"
 )
+_TASKS = _names(
+    "InventoryScan NightlyBackup LogRotation CertificateRenewal UpdateCheck DiskCleanup PolicyRefresh HealthProbe "
+    "ReportExport ProfileSync TelemetryUpload PatchWindow CacheWarmup LicenseCheck SessionCleanup"
+)
+_NAMESPACES = _names("default platform payments monitoring ingress data-tools staging production build team-blue")
+_UNITS = _names("Finance Sales Engineering Workstations Servers ServiceAccounts Contractors Berlin London Legal HR")
+_DOCUMENTS = (
+    "Quarterly report",
+    "Budget draft",
+    "Meeting notes",
+    "Invoice",
+    "Price list",
+    "Team photo list",
+    "Contract",
+    "Project plan",
+    "Travel expenses",
+    "inventory_export",
+    "Handover",
+    "Scan",
+)
 _PRODUCTS = (
     "Northwind Agent",
     "Contoso Backup",
@@ -67,6 +87,8 @@ class Estate:
         shares: UNC paths without a trailing backslash.
         words, products: stems of files and names of software.
         services: platform -> service names.
+        tasks, namespaces, units, documents: scheduled jobs, teams' areas, parts of the directory, stems with blanks.
+        first_names, last_names: of the people whose accounts are in `users`.
         sid_base: the domain's SID without the relative id.
     """
 
@@ -78,6 +100,12 @@ class Estate:
     products: tuple[str, ...]
     services: dict[str, tuple[str, ...]]
     sid_base: str
+    tasks: tuple[str, ...] = _TASKS
+    namespaces: tuple[str, ...] = _NAMESPACES
+    units: tuple[str, ...] = _UNITS
+    documents: tuple[str, ...] = _DOCUMENTS
+    first_names: tuple[str, ...] = _FIRST
+    last_names: tuple[str, ...] = _LAST
 
     @classmethod
     def from_seed(cls, seed: int = 0, *, users: int = 120, hosts: int = 200) -> Estate:

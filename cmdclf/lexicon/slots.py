@@ -4,7 +4,8 @@ Slots without arguments give a plausible value of the template's platform. `path
 separator, `share` is a UNC path (`/mnt/NAME` elsewhere), `drive` is `D:`, `domain` the directory's DNS name, `netbios`
 its short name, `date` and `time` take a strftime format, `guid` takes `upper`, `ip` is a documentation address, `fqdn`
 a reserved outside host, `server` such a host, such an address or a private one, `url` lies on a reserved host and takes
-the file's name. Benign and malicious templates draw hosts from one pool, so that no host name gives a label away.
+the file's name. Slots of operations are in `slots_systems`, what each means in `slot_table`. Benign and malicious
+templates draw from the same pools, so that no name gives a label away.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from dataclasses import dataclass, field
 
 from cmdclf.errors import LexiconError
 from cmdclf.lexicon.estate import Estate
+from cmdclf.lexicon.slots_systems import RESERVED, SYSTEM_SLOTS, hexadecimal, length_argument
 
 __all__ = ["SLOTS", "SlotContext", "slot_function"]
 
 _EPOCH = dt.datetime(2025, 1, 1)
-_RESERVED = ("example.com", "example.net", "example.org")
 _HOSTS = (
     "www cdn files dl updates repo mirror assets api portal static get support pool relay jump downloads packages "
     "deploy registry s3 sftp ftp git ntp dns proxy mgmt inventory status time mail brew"
@@ -53,7 +54,7 @@ class SlotContext:
 
 
 SlotFunction = Callable[[SlotContext, str], str]
-SLOTS: dict[str, SlotFunction] = {}
+SLOTS: dict[str, SlotFunction] = dict(SYSTEM_SLOTS)
 
 
 def _slot(function: SlotFunction) -> SlotFunction:
@@ -62,27 +63,16 @@ def _slot(function: SlotFunction) -> SlotFunction:
 
 
 def slot_function(name: str) -> SlotFunction:
-    """The function of a slot, numbered (`user2`) or not.
+    """The function of a slot, numbered (`user2`, or `sha256_2` where the name ends in a digit) or not.
 
     Raises:
         LexiconError: there is no such slot.
     """
-    found = SLOTS.get(name) or SLOTS.get(name.rstrip("0123456789"))
+    stem = name.rstrip("0123456789")
+    found = SLOTS.get(name) or SLOTS.get(stem) or SLOTS.get(stem.rstrip("_"))
     if found is None:
         raise LexiconError(f"unknown slot '{{{{{name}}}}}'", remedy=f"Known slots: {', '.join(sorted(SLOTS))}, payload")
     return found
-
-
-def _length(args: str, default: int) -> int:
-    if not args:
-        return default
-    if not re.fullmatch(r"[1-9][0-9]{0,4}", args):
-        raise LexiconError(f"'{args}' is no length", remedy="Write a number from 1 to 99999 after the colon")
-    return int(args)
-
-
-def _hexadecimal(rng: random.Random, n: int) -> str:
-    return f"{rng.getrandbits(4 * n):0{n}x}"
 
 
 @_slot
@@ -113,22 +103,22 @@ def guid(c: SlotContext, args: str) -> str:
 
 @_slot
 def _hex(c: SlotContext, args: str) -> str:
-    return _hexadecimal(c.rng, _length(args, 32))
+    return hexadecimal(c.rng, length_argument(args, 32))
 
 
 @_slot
 def sha1(c: SlotContext, args: str) -> str:
-    return _hexadecimal(c.rng, 40)
+    return hexadecimal(c.rng, 40)
 
 
 @_slot
 def sha256(c: SlotContext, args: str) -> str:
-    return _hexadecimal(c.rng, 64)
+    return hexadecimal(c.rng, 64)
 
 
 @_slot
 def md5(c: SlotContext, args: str) -> str:
-    return _hexadecimal(c.rng, 32)
+    return hexadecimal(c.rng, 32)
 
 
 @_slot
@@ -223,14 +213,14 @@ def drive(c: SlotContext, args: str) -> str:
 
 @_slot
 def email(c: SlotContext, args: str) -> str:
-    return f"{c.value('user')}@{c.rng.choice(_RESERVED)}"
+    return f"{c.value('user')}@{c.rng.choice(RESERVED)}"
 
 
 @_slot
 def fqdn(c: SlotContext, args: str) -> str:
     r = c.rng
     first = r.choice(_HOST_PARTS) if r.random() < 0.7 else r.choice(c.estate.words)
-    return f"{first}{r.randint(1, 20) if r.random() < 0.2 else ''}.{r.choice(_RESERVED)}"
+    return f"{first}{r.randint(1, 20) if r.random() < 0.2 else ''}.{r.choice(RESERVED)}"
 
 
 @_slot
@@ -248,7 +238,7 @@ def url(c: SlotContext, args: str) -> str:
 
 @_slot
 def b64(c: SlotContext, args: str) -> str:
-    n = _length(args, 44)
+    n = length_argument(args, 44)
     if n % 4 == 0:
         return base64.b64encode(c.rng.randbytes(n // 4 * 3)).decode()
     return "".join(c.rng.choices(_B64, k=n))
@@ -264,7 +254,7 @@ def path_temp(c: SlotContext, args: str) -> str:
     if c.platform == "windows":
         return "C:\\Windows\\Temp" if c.rng.random() < 0.4 else c.value("path_home") + "\\AppData\\Local\\Temp"
     if c.platform == "macos" and c.rng.random() < 0.5:
-        return f"/var/folders/{_hexadecimal(c.rng, 2)}/{_hexadecimal(c.rng, 30)}/T"
+        return f"/var/folders/{hexadecimal(c.rng, 2)}/{hexadecimal(c.rng, 30)}/T"
     return c.rng.choice(("/tmp", "/tmp", "/var/tmp"))  # noqa: S108 - text of a command line, no file of ours
 
 
