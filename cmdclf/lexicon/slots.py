@@ -24,15 +24,17 @@ from cmdclf.lexicon.slots_systems import RESERVED, SYSTEM_SLOTS, hexadecimal, le
 
 __all__ = ["SLOTS", "SlotContext", "slot_function"]
 
-_EPOCH = dt.datetime(2025, 1, 1)
+EPOCH = dt.datetime(2025, 1, 1)
 _HOSTS = (
     "www cdn files dl updates repo mirror assets api portal static get support pool relay jump downloads packages "
     "deploy registry s3 sftp ftp git ntp dns proxy mgmt inventory status time mail brew"
 )
-_HOST_PARTS = tuple(_HOSTS.split())
-_FILES = ("setup.exe", "agent.msi", "install.sh", "tool.zip", "update.ps1", "package.tar.gz", "config.json", "data.bin")
-_PORTS = (22, 80, 443, 445, 1433, 3306, 3389, 5432, 5985, 8000, 8080, 8443, 9000, 9100)
-_B64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+HOST_PARTS = tuple(_HOSTS.split())
+FILES = ("setup.exe", "agent.msi", "install.sh", "tool.zip", "update.ps1", "package.tar.gz", "config.json", "data.bin")
+PORTS = (22, 80, 443, 445, 1433, 3306, 3389, 5432, 5985, 8000, 8080, 8443, 9000, 9100)
+BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+DOCUMENTATION_NETS = ("192.0.2.", "198.51.100.", "203.0.113.")
+HOMES = {"windows": "C:\\Users\\", "linux": "/home/", "macos": "/Users/"}
 
 
 @dataclass(slots=True)
@@ -73,6 +75,23 @@ def slot_function(name: str) -> SlotFunction:
     if found is None:
         raise LexiconError(f"unknown slot '{{{{{name}}}}}'", remedy=f"Known slots: {', '.join(sorted(SLOTS))}, payload")
     return found
+
+
+def integer_range(args: str) -> tuple[int, int]:
+    """Lowest and highest number of `{{int:LOW-HIGH}}`.
+
+    Raises:
+        LexiconError: `args` is no range of numbers of at most 18 digits.
+    """
+    match = re.fullmatch(r"([0-9]{1,18})-([0-9]{1,18})", args)
+    if match is None or int(match[1]) > int(match[2]):
+        raise LexiconError(f"'{args}' is no range", remedy="Write {{int:LOW-HIGH}} with LOW <= HIGH")
+    return int(match[1]), int(match[2])
+
+
+def shares_of(estate: Estate, platform: str) -> tuple[str, ...]:
+    """The estate's shares as a platform names them."""
+    return estate.shares if platform == "windows" else tuple("/mnt/" + s.rsplit("\\", 1)[1] for s in estate.shares)
 
 
 @_slot
@@ -123,15 +142,12 @@ def md5(c: SlotContext, args: str) -> str:
 
 @_slot
 def _int(c: SlotContext, args: str) -> str:
-    match = re.fullmatch(r"(\d+)-(\d+)", args)
-    if match is None or int(match[1]) > int(match[2]):
-        raise LexiconError(f"'{args}' is no range", remedy="Write {{int:LOW-HIGH}} with LOW <= HIGH")
-    return str(c.rng.randint(int(match[1]), int(match[2])))
+    return str(c.rng.randint(*integer_range(args)))
 
 
 @_slot
 def port(c: SlotContext, args: str) -> str:
-    return str(c.rng.choice(_PORTS) if c.rng.random() < 0.6 else c.rng.randint(1024, 65535))
+    return str(c.rng.choice(PORTS) if c.rng.random() < 0.6 else c.rng.randint(1024, 65535))
 
 
 @_slot
@@ -141,7 +157,7 @@ def pid(c: SlotContext, args: str) -> str:
 
 @_slot
 def ip(c: SlotContext, args: str) -> str:
-    return c.rng.choice(("192.0.2.", "198.51.100.", "203.0.113.")) + str(c.rng.randint(1, 254))
+    return c.rng.choice(DOCUMENTATION_NETS) + str(c.rng.randint(1, 254))
 
 
 @_slot
@@ -172,12 +188,12 @@ def version(c: SlotContext, args: str) -> str:
 
 @_slot
 def date(c: SlotContext, args: str) -> str:
-    return (_EPOCH + dt.timedelta(days=c.rng.randrange(700))).strftime(args or "%Y-%m-%d")
+    return (EPOCH + dt.timedelta(days=c.rng.randrange(700))).strftime(args or "%Y-%m-%d")
 
 
 @_slot
 def time(c: SlotContext, args: str) -> str:
-    return (_EPOCH + dt.timedelta(seconds=c.rng.randrange(86400))).strftime(args or "%H:%M")
+    return (EPOCH + dt.timedelta(seconds=c.rng.randrange(86400))).strftime(args or "%H:%M")
 
 
 @_slot
@@ -202,8 +218,7 @@ def pick(c: SlotContext, args: str) -> str:
 
 @_slot
 def share(c: SlotContext, args: str) -> str:
-    unc = c.rng.choice(c.estate.shares)
-    return unc if c.platform == "windows" else "/mnt/" + unc.rsplit("\\", 1)[1]
+    return c.rng.choice(shares_of(c.estate, c.platform))
 
 
 @_slot
@@ -219,7 +234,7 @@ def email(c: SlotContext, args: str) -> str:
 @_slot
 def fqdn(c: SlotContext, args: str) -> str:
     r = c.rng
-    first = r.choice(_HOST_PARTS) if r.random() < 0.7 else r.choice(c.estate.words)
+    first = r.choice(HOST_PARTS) if r.random() < 0.7 else r.choice(c.estate.words)
     return f"{first}{r.randint(1, 20) if r.random() < 0.2 else ''}.{r.choice(RESERVED)}"
 
 
@@ -233,7 +248,7 @@ def url(c: SlotContext, args: str) -> str:
     r = c.rng
     folder = "/".join(r.choice(c.estate.words) for _ in range(r.randint(0, 2)))
     start = f"{r.choice(('https', 'https', 'http'))}://{fqdn(c, '')}/"
-    return f"{start}{folder}{'/' if folder else ''}{args or r.choice(_FILES)}"
+    return f"{start}{folder}{'/' if folder else ''}{args or r.choice(FILES)}"
 
 
 @_slot
@@ -241,12 +256,12 @@ def b64(c: SlotContext, args: str) -> str:
     n = length_argument(args, 44)
     if n % 4 == 0:
         return base64.b64encode(c.rng.randbytes(n // 4 * 3)).decode()
-    return "".join(c.rng.choices(_B64, k=n))
+    return "".join(c.rng.choices(BASE64, k=n))
 
 
 @_slot
 def path_home(c: SlotContext, args: str) -> str:
-    return {"windows": "C:\\Users\\", "linux": "/home/", "macos": "/Users/"}[c.platform] + c.value("user")
+    return HOMES[c.platform] + c.value("user")
 
 
 @_slot
