@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from cmdclf.store.batches import LineBatches
+from cmdclf.store.distinct import distinct_parts, sample_parts
 from cmdclf.store.lines import DayCount
+from cmdclf.store.parts import DISTINCT, SET_ASIDE, Part, Parts, part_batches
 from cmdclf.store.schema import (
     ANOMALIES,
     GROUPS,
@@ -19,15 +21,22 @@ from cmdclf.store.store import Store
 
 __all__ = [
     "ANOMALIES",
+    "DISTINCT",
     "GROUPS",
     "LEDGER_ROW",
     "LINES",
     "LINES_WITH_COUNTS",
     "SCHEMA_VERSION",
+    "SET_ASIDE",
     "VERDICTS",
     "VERDICT_COUNTS",
     "DayCount",
     "LineBatches",
+    "Part",
+    "Parts",
     "Stage",
     "Store",
+    "distinct_parts",
+    "part_batches",
+    "sample_parts",
 ]

@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 from cmdclf.errors import StoreError
 from cmdclf.store.batches import LineBatches
 from cmdclf.store.database import Database, _translated
+from cmdclf.store.parts import literal
 from cmdclf.store.schema import LINES, LINES_WITH_COUNTS
 
-__all__ = ["DayCount", "LineTables"]
+__all__ = ["DRAW", "DayCount", "LineTables", "sample_salt"]
 
 # SHA-256 over platform, NUL, line, its first 16 bytes in hex: the same as telemetry.command_ids (tested).
 _ARRIVAL = """
@@ -48,14 +49,22 @@ from command_line join (
 order by command_id
 """
 
-_SAMPLE = """
+#: The hash by which lines are drawn; `$salt` is `sample_salt`.
+DRAW = "md5_number_lower($salt || command_id)"
+
+_SAMPLE = f"""
 select command_id, platform, command_line, parent_command_line, events
 from command_line join (
-    select command_id, events, md5_number_lower($salt || command_id) as draw
+    select command_id, events, {DRAW} as draw
     from sighting where day = $day order by draw, command_id limit $n
 ) using (command_id)
 order by draw, command_id
-"""
+"""  # noqa: S608
+
+
+def sample_salt(day: date, seed: int) -> str:
+    """What a command_id is salted with for the draw of `Store.sample`."""
+    return f"{day.isoformat()}|{seed}|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +120,7 @@ class LineTables(Database):
 
     def _read_arrivals(self, files: Sequence[Path]) -> None:
         try:
-            self._run(_ARRIVAL, {"files": [_literal(Path(file)) for file in files]})
+            self._run(_ARRIVAL, {"files": [literal(Path(file)) for file in files]})
         except duckdb.BinderException as error:
             raise StoreError(
                 f"the files are not process events ({str(error).splitlines()[0]})",
@@ -189,7 +198,7 @@ class LineTables(Database):
         hashes have come. This is bottom-k sampling: each set of n distinct lines is equally likely, whatever their
         frequency. (Cohen and Kaplan, "Summarizing data using bottom-k sketches", PODC 2007.)
         """
-        parameters = {"salt": f"{day.isoformat()}|{seed}|", "day": day, "n": n}
+        parameters = {"salt": sample_salt(day, seed), "day": day, "n": n}
         schema = pa.schema([*LINES, pa.field("events", pa.int64(), nullable=False)])
         return self._table(_SAMPLE, schema, parameters)
 
@@ -203,8 +212,3 @@ def _readable(file: Path) -> bool:
     except (pa.ArrowException, OSError):
         return False
     return True
-
-
-def _literal(path: Path) -> str:
-    """The path with DuckDB's glob characters escaped: a folder may be called `a[1]`."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in str(path))
