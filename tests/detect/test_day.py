@@ -11,6 +11,7 @@ from cmdclf.detect import (
     IsolationForestDetector,
     KMeansDistanceDetector,
     PCAReconstructionDetector,
+    SmallestIds,
     day_anomalies,
 )
 
@@ -109,3 +110,18 @@ def test_a_generator_and_a_wrong_number_of_rows_are_refused():
         day_anomalies(iter(table.to_batches()), _detectors(), _featurise, 5)
     with pytest.raises(ValueError, match=r"shape \(3, 2\) for 20 lines"):
         day_anomalies(table.to_batches(), _detectors(), lambda batch: np.zeros((3, 2)), 5)
+
+
+def test_the_smallest_ids_are_kept_whatever_the_order_and_up_to_a_bound_of_text():
+    table = _table(400)
+    ordered = table.sort_by("command_id")
+    length = np.array([len(line) for line in ordered.column("command_line").to_pylist()])
+    # Those with less than 3000 characters before them.
+    fitting = ordered.slice(0, int((np.cumsum(length) - length < 3000).sum()))
+    assert 20 < fitting.num_rows < 150
+    for seed, rows, size in ((0, 400, 7), (1, 200, 40), (2, 150, 400)):
+        shuffled = table.take(pa.array(np.random.default_rng(seed).permutation(400)))
+        smallest = SmallestIds(rows, text_bytes=3000)
+        for batch in shuffled.to_batches(max_chunksize=size):
+            smallest.push(batch)
+        assert smallest.table().equals(fitting.combine_chunks())

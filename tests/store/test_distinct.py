@@ -221,7 +221,8 @@ def test_the_sample_is_that_of_the_store(tmp_path, n):
     lines = [f"ping host{i}" for i in range(500)]
     columns = {
         "event_time": pa.array([0] * 500, pa.timestamp("us", "UTC")), "platform": ["linux"] * 500,
-        "command_line": lines, "parent_command_line": pa.nulls(500, pa.string()), "host": ["h"] * 500, "count": [1] * 500,
+        "command_line": lines, "parent_command_line": pa.nulls(500, pa.string()), "host": ["h"] * 500,
+        "count": [1] * 500,
     }  # fmt: skip
     pq.write_table(pa.table(columns), file)
     parts = distinct_parts([file], tmp_path / "work")
