@@ -15,9 +15,11 @@ from cmdclf.errors import CmdclfError, TelemetryError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from cmdclf.store import Store
+    from cmdclf.detect import DayFound, StreamedDay
 
 __all__ = ["add_arguments", "run"]
+
+_LEAST_MEMORY_MB = 256
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,43 +41,87 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, type=Path, metavar="FILE", help="where to: .parquet, .csv or .jsonl by its ending"
     )
+    parser.add_argument(
+        "--work", type=Path, metavar="DIR",
+        help="where unfinished work lies, from which the same command goes on after it was stopped; kept if named here "
+        "(default: beside the output as FILE.work, removed at the end)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--memory", type=int, default=2048, metavar="MIB",
+        help="what sorting out the distinct lines may use before it goes to the disk (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--threads", type=int, metavar="N", help="how many cores to use (default: all)")
     parser.add_argument("--seed", type=seed, default=0, help="of the sample and the detectors (default: %(default)s)")
     parser.epilog = (
         "Columns: command_line, platform, detector, score (higher = more anomalous), rank (1 = most anomalous of its "
-        "detector), command_id, day. The same lake, day and seed give the same file."
+        "detector), command_id, day. The same lake, day and seed give the same file, whatever the memory and threads. "
+        "Damaged files and lines over 1 MiB are set aside, named, and counted in FILE.set-aside.parquet."
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the day's most anomalous lines and print how many of how many they are."""
-    import tempfile
+    from contextlib import ExitStack
+    from tempfile import TemporaryDirectory
 
     from cmdclf.cli._lines_io import LinesWriter
-    from cmdclf.store import Store
+    from cmdclf.detect import StreamedDay, WorkFolder
     from cmdclf.telemetry import Lake
 
-    for name in ("top", "sample"):
-        if getattr(args, name) < 1:
-            raise CmdclfError(f"--{name} is {getattr(args, name)}", remedy="Give a number of at least 1")
+    least = {"top": 1, "sample": 2, "memory": _LEAST_MEMORY_MB, "threads": 1}
+    for name, number in least.items():
+        value = getattr(args, name)
+        if value is not None and value < number:
+            raise CmdclfError(f"--{name} is {value}", remedy=f"Give a number of at least {number}")
     lake = Lake(args.lake)
     day = _day(args.day, lake.days(), args.lake)
-    # A passing store on the disk, not in memory: the day may be larger than that.
-    with (
-        LinesWriter(args.out) as out,
-        tempfile.TemporaryDirectory(prefix="cmdclf-") as folder,
-        Store.open(Path(folder) / "day.duckdb") as store,
-    ):
-        count = store.add_day(day, lake.files(day))
-        found, scored = _detected(store, day, count.distinct, args)
-        lines = store.lines_by_id(found.column("command_id"))
-        out.write(_rows(found, lines, day))
+    piped = str(args.out) == "-"
+    with ExitStack() as stack:
+        out = stack.enter_context(LinesWriter(args.out))
+        folder = args.work or (
+            Path(stack.enter_context(TemporaryDirectory(prefix="cmdclf-"))) if piped else _beside(args.out, ".work")
+        )
+        work = stack.enter_context(WorkFolder(folder))
+        streamed = StreamedDay(lake.files(day), work, args.memory, args.threads, progress=True)
+        result = _detected(streamed, day, args)
+        if args.scale == "reduced" and result.scored < 2:
+            if args.work is None:
+                work.remove()
+            raise CmdclfError(
+                f"reduced scale needs at least 2 distinct lines, {day} has {result.scored} in the sample",
+                remedy="Choose another day, or --scale full",
+            )
+        out.write(_rows(result, day))
+    if args.work is None and not piped:
+        work.remove()
+    _tell_set_aside(result.set_aside, None if piped else _beside(args.out, ".set-aside.parquet"))
     # The rows themselves may go to standard output.
     say(
-        f"{day}: {count.events:,} events, {count.distinct:,} distinct lines, {scored:,} scored at {args.scale} scale, "
-        f"{found.num_rows:,} rows in {args.out}",
-        file=sys.stderr if str(args.out) == "-" else None,
+        f"{day}: {result.events:,} events, {result.distinct:,} distinct lines, {result.scored:,} scored at "
+        f"{args.scale} scale, {result.found.num_rows:,} rows in {args.out}",
+        file=sys.stderr if piped else None,
     )
     return 0
+
+
+def _beside(out: Path, ending: str) -> Path:
+    return out.with_name(out.name + ending)
+
+
+def _tell_set_aside(rows: pa.Table, file: Path | None) -> None:
+    """Name on standard error what was not processed, and write it to the file; without any the file is removed."""
+    import pyarrow.parquet as pq
+
+    if file is not None:
+        file.unlink(missing_ok=True)
+    if not rows.num_rows:
+        return
+    for row in rows.to_pylist():
+        count = "an unknown number of rows" if row["rows"] is None else f"{row['rows']:,} rows"
+        say(f"cmdclf anomalies: set aside: {row['file']}: {count}: {row['reason']}", file=sys.stderr)
+    if file is not None:
+        pq.write_table(rows, file)
+        say(f"cmdclf anomalies: what was set aside is listed in {file}", file=sys.stderr)
 
 
 def _day(asked: str | None, days: list[date], lake: Path) -> date:
@@ -98,56 +144,41 @@ def _day(asked: str | None, days: list[date], lake: Path) -> date:
     return day
 
 
-def _detected(store: Store, day: date, distinct: int, args: argparse.Namespace) -> tuple[pa.Table, int]:
-    """DETECTED rows, and how many lines were scored."""
-    from cmdclf.detect import day_anomalies, published_detectors
-    from cmdclf.progress import Progress
+def _detected(streamed: StreamedDay, day: date, args: argparse.Namespace) -> DayFound:
+    from cmdclf.detect import IsolationForestDetector, published_detectors
+    from cmdclf.features import FeatureMaker, load_embedder
 
-    detectors = published_detectors(args.scale, random_state=args.seed)
     if args.scale == "full":
-        from cmdclf.features import FeatureMaker
-
-        lines = store.lines([day])
-        maker = FeatureMaker().fit(lines)
-        with Progress("anomalies", distinct, unit="lines") as progress:
-            found = day_anomalies(lines, detectors, maker.matrix, args.top, advance=progress.update)
-        return found, distinct
-    from cmdclf.features import load_embedder
-
+        return streamed.full_scale(
+            args.top, maker=FeatureMaker(), forest=IsolationForestDetector(random_state=args.seed)
+        )
     embedder = load_embedder(args.embedder)
-    sample = store.sample(day, args.sample, seed=args.seed)
-    if sample.num_rows < 2:
-        raise CmdclfError(
-            f"reduced scale needs at least 2 distinct lines, {day} has {sample.num_rows} in the sample",
-            remedy="Choose another day, or --scale full",
-        )
-    batches = sample.to_batches(max_chunksize=8192)
-    with Progress("anomalies", sample.num_rows, unit="lines") as progress:
-        found = day_anomalies(
-            batches,
-            detectors,
-            lambda batch: embedder.embed(batch.column("command_line")),
-            args.top,
-            fit_rows=args.sample,
-            advance=progress.update,
-        )
-    return found, sample.num_rows
+    return streamed.reduced_scale(
+        args.top,
+        day=day,
+        sample=args.sample,
+        seed=args.seed,
+        embed=embedder.embed,
+        embedder=embedder.name,
+        detectors=published_detectors("reduced", random_state=args.seed),
+    )
 
 
-def _rows(found: pa.Table, lines: pa.Table, day: date) -> pa.RecordBatch:
+def _rows(result: DayFound, day: date) -> pa.RecordBatch:
     import pyarrow as pa
 
-    def one(table: pa.Table, name: str) -> pa.Array:
-        return table.column(name).combine_chunks()
-
+    found, lines = result.found, result.lines
+    columns = {
+        "command_line": lines.column("command_line"),
+        "platform": lines.column("platform"),
+        "detector": found.column("detector"),
+        "score": found.column("score"),
+        "rank": found.column("rank"),
+        "command_id": found.column("command_id"),
+    }
     return pa.RecordBatch.from_pydict(
         {
-            "command_line": one(lines, "command_line"),
-            "platform": one(lines, "platform"),
-            "detector": one(found, "detector"),
-            "score": one(found, "score"),
-            "rank": one(found, "rank"),
-            "command_id": one(found, "command_id"),
+            **{name: column.combine_chunks() for name, column in columns.items()},
             "day": pa.repeat(pa.scalar(day, pa.date32()), found.num_rows),
         }
     )

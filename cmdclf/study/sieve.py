@@ -12,18 +12,25 @@ import pyarrow.compute as pc
 from cmdclf.dedup import KnownGroups, near_duplicates
 from cmdclf.detect import (
     DETECTED,
+    FIT_ROWS,
+    FOREST,
     SCALES,
+    DayModel,
     Detector,
+    EmptyDayError,
     IsolationForestDetector,
     KMeansDistanceDetector,
     PCAReconstructionDetector,
     day_anomalies,
+    top_scores,
 )
 from cmdclf.features import FEATURE_VERSION, FeatureMaker
 from cmdclf.progress import Progress
 from cmdclf.study.workplace import Workplace, settings_hash
 
 __all__ = ["anomaly_settings", "find_anomalies", "group_anomalies", "group_settings", "take_in_days"]
+
+_EMBED_ROWS = 8192
 
 
 def take_in_days(w: Workplace) -> None:
@@ -70,7 +77,6 @@ def find_anomalies(w: Workplace) -> None:
 def _full(w: Workplace, day: date) -> tuple[pa.Table, int]:
     """Isolation forest on hand-engineered features; token rarity is against the day itself."""
     lines = w.store.lines([day])
-    maker = FeatureMaker().fit(lines)
     full = w.config.full
     forest = IsolationForestDetector(
         n_estimators=full.n_estimators, max_samples=full.max_samples, sample_rows=full.sample_rows, random_state=0
@@ -81,10 +87,11 @@ def _full(w: Workplace, day: date) -> tuple[pa.Table, int]:
         nonlocal scored
         scored += rows
 
-    found = day_anomalies(
-        lines, {"isolation_forest": forest}, maker.matrix, full.top_k, fit_rows=full.sample_rows, advance=count
-    )
-    return found, scored
+    try:
+        model = DayModel(FeatureMaker(), forest).fit_lines(lines, full.sample_rows)
+    except EmptyDayError:
+        return DETECTED.empty_table(), 0
+    return top_scores(lines, model.scores, [FOREST], full.top_k, advance=count), scored
 
 
 def _reduced(w: Workplace, day: date) -> tuple[pa.Table, int]:
@@ -107,8 +114,9 @@ def _reduced(w: Workplace, day: date) -> tuple[pa.Table, int]:
             n_components=components if components < 1 else min(int(components), sample.num_rows, w.embedder.dim)
         ),
     }
-    batches = sample.combine_chunks().to_batches()
-    return day_anomalies(batches, detectors, embed, reduced.top_k, fit_rows=reduced.sample), sample.num_rows
+    batches = sample.to_batches(max_chunksize=_EMBED_ROWS)
+    found = day_anomalies(batches, detectors, embed, reduced.top_k, fit_rows=min(reduced.sample, FIT_ROWS))
+    return found, sample.num_rows
 
 
 def group_settings(w: Workplace) -> str:

@@ -87,7 +87,9 @@ def test_wrong_days_numbers_and_lakes_are_explained(lake, tmp_path, capsys):
         (["--lake", str(lake), "--day", "yesterday"], "Write it as YYYY-MM-DD"),
         (["--lake", str(lake), "--top", "0"], "--top is 0"),
         (["--lake", str(tmp_path / "nix")], "there are no days of process events here"),
-        (["--lake", str(lake), "--scale", "reduced", "--sample", "1"], "at least 2 distinct lines"),
+        (["--lake", str(lake), "--sample", "1"], "--sample is 1. Give a number of at least 2"),
+        (["--lake", str(lake), "--memory", "10"], "--memory is 10. Give a number of at least 256"),
+        (["--lake", str(lake), "--threads", "0"], "--threads is 0"),
     ):
         assert main(["anomalies", *arguments, "--out", out]) == 2
         assert words in capsys.readouterr().err
