@@ -31,6 +31,7 @@ _SETTINGS = (
     "share_top",
     "tail_share",
     "malicious_per_day",
+    "distinct",
 )
 
 
@@ -64,6 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     shape.add_argument("--tail-share", type=float, default=0.10, metavar="SHARE", help="at most this share occurs once")
     shape.add_argument("--malicious-per-day", type=int, metavar="N", help="default: one event in a thousand")
+    shape.add_argument(
+        "--distinct", action="store_true", help="every event is another line: a day to measure full scale on"
+    )
     shape.add_argument("--overwrite", action="store_true", help="replace another replay in that lake")
     split = parser.add_argument_group("what is kept back")
     split.add_argument(

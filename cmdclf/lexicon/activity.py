@@ -6,16 +6,17 @@ import numpy as np
 import pyarrow as pa
 
 from cmdclf.lexicon.estate import Estate
-from cmdclf.lexicon.render import image_of
+from cmdclf.lexicon.images import images
 from cmdclf.telemetry import PLATFORMS, PROCESS_EVENT
 
-__all__ = ["event_hosts", "event_seconds", "event_table"]
+__all__ = ["event_hosts", "event_seconds", "event_table", "platform_codes"]
 
 _DAY_SECONDS = 86_400
 
 
-def _platform_code(platform: np.ndarray) -> np.ndarray:
-    return np.asarray(np.where(platform == "windows", 0, np.where(platform == "linux", 1, 2)))
+def platform_codes(platform: np.ndarray) -> np.ndarray:
+    """(n,) int64 places of the platforms' names in `PLATFORMS`."""
+    return np.asarray(np.select([platform == name for name in PLATFORMS], range(len(PLATFORMS))), np.int64)
 
 
 def event_seconds(human: np.ndarray, weekend: bool, rng: np.random.Generator) -> np.ndarray:
@@ -27,17 +28,17 @@ def event_seconds(human: np.ndarray, weekend: bool, rng: np.random.Generator) ->
     return np.asarray(np.where(human & (not weekend), working, anytime))
 
 
-def event_hosts(estate: Estate, platform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def event_hosts(estate: Estate, code: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(n,) int64 indices into the estate's hosts of each event's platform; some hosts are much busier than others."""
-    size = np.array([len(estate.hosts[p]) for p in PLATFORMS])[_platform_code(platform)]
-    drawn = (rng.random(len(platform)) ** 1.5 * size).astype(np.int64)
+    size = np.array([len(estate.hosts[p]) for p in PLATFORMS])[code]
+    drawn = (rng.random(len(code)) ** 1.5 * size).astype(np.int64)
     return np.asarray(np.minimum(drawn, size - 1))
 
 
 def event_table(
     estate: Estate,
     micros: np.ndarray,
-    platform: np.ndarray,
+    code: np.ndarray,
     line: pa.StringArray,
     parent: pa.StringArray,
     host: np.ndarray,
@@ -48,12 +49,11 @@ def event_table(
     Args:
         estate: hosts and users.
         micros: (n,) int64 microseconds since 1970, UTC.
-        platform: (n,) object array of str.
+        code: (n,) int64, see `platform_codes`.
         line, parent: (n,) command lines and their parents'.
         host: (n,) see `event_hosts`.
         human: (n,) bool, run by the host's main user rather than by the system.
     """
-    code = _platform_code(platform)
     names = [estate.hosts[p] for p in PLATFORMS]
     offset = np.cumsum([0, *(len(group) for group in names)])[code]
     people = len(estate.users)
@@ -66,28 +66,16 @@ def event_table(
     return pa.table(
         {
             "event_time": pa.array(micros, pa.timestamp("us", tz="UTC")),
-            "platform": pa.array(platform, pa.string()),
+            "platform": pa.array(PLATFORMS, pa.string()).take(pa.array(code)),
             "command_line": line,
-            "image": _images(line, platform),
-            "parent_image": _images(parent, platform),
+            "image": images(line, code == 0),
+            "parent_image": images(parent, code == 0),
             "parent_command_line": parent,
             "user": pa.array(accounts, pa.string()).take(pa.array(user)),
             "host": pa.array([h for group in names for h in group], pa.string()).take(pa.array(host + offset)),
-            "source_format": pa.array(["replay"] * n, pa.string()),
-            "quoting": pa.array(["native"] * n, pa.string()),
+            "source_format": pa.repeat("replay", n),
+            "quoting": pa.repeat("native", n),
             "count": pa.array(np.ones(n, np.int32)),
         },
         schema=PROCESS_EVENT,
     )
-
-
-def _images(lines: pa.StringArray, platform: np.ndarray) -> pa.StringArray:
-    """The program of each line, worked out once per distinct line."""
-    encoded = lines.dictionary_encode()
-    codes = encoded.indices.to_numpy(zero_copy_only=False)
-    texts = encoded.dictionary.to_pylist()
-    where = np.full(len(texts), "windows", object)
-    known = ~np.isnan(codes.astype(np.float64))
-    where[codes[known].astype(np.int64)] = platform[known]
-    images = [image_of(text, kind) for text, kind in zip(texts, where, strict=True)]
-    return pa.array(images, pa.string()).take(encoded.indices)

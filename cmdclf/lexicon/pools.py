@@ -6,7 +6,7 @@ import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,23 +14,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cmdclf.errors import TelemetryError
+from cmdclf.lexicon.assembly import Assembly
+from cmdclf.lexicon.batch import BatchRenderer
 from cmdclf.lexicon.estate import Estate, default_estate
-from cmdclf.lexicon.redraw import Redrawer
+from cmdclf.lexicon.redraw import redraw_program
 from cmdclf.lexicon.render import render
 from cmdclf.lexicon.template import Lexicon
 from cmdclf.lexicon.wrappers import rewrap
 from cmdclf.telemetry import PLATFORMS
 
-__all__ = ["Drawn", "LexiconPool", "ParquetPool", "Pool", "PoolTable"]
+__all__ = ["LexiconPool", "ParquetPool", "Pool", "PoolTable"]
 
 _MAX_LINE_BYTES = 1_048_576
-
-
-class Drawn(NamedTuple):
-    """One command line and, where known, its parent's."""
-
-    command_line: str
-    parent_command_line: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +67,16 @@ class Pool(Protocol):
     dropped: dict[str, int]
     fingerprint: str
 
-    def draw(self, i: int, rng: random.Random) -> Drawn:
-        """A line of template `i` with its parameters drawn anew."""
+    def draws(self, rows: np.ndarray, rng: random.Random) -> tuple[pa.StringArray, pa.StringArray]:
+        """A line per row with its parameters drawn anew, and the parents' lines (null where not known)."""
+        ...
+
+    def programs(self, rows: np.ndarray) -> tuple[Assembly, np.ndarray]:
+        """What draws the rows' lines: programs by number."""
+        ...
+
+    def bits(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) float64: log2 of about how many different lines each row can give."""
         ...
 
     def lines(self, rows: np.ndarray, rng: random.Random) -> tuple[pa.StringArray, pa.StringArray]:
@@ -100,6 +103,7 @@ class LexiconPool:
         self.dropped: dict[str, int] = {}
         self._estate = default_estate() if estate is None else estate
         templates = self.lexicon.templates
+        self._renderer = BatchRenderer(templates, estate=self._estate)
         samples = [render(t, random.Random(t.id), estate=self._estate).command_line for t in templates]
         self.fingerprint = _fingerprint([*samples, repr(repeats)])
         self.table = PoolTable(
@@ -112,18 +116,21 @@ class LexiconPool:
             weight=np.array([t.weight for t in templates], np.int64),
         )
 
-    def draw(self, i: int, rng: random.Random) -> Drawn:
-        """A rendering of template `i`."""
-        rendered = render(self.lexicon.templates[i], rng, estate=self._estate)
-        return Drawn(rendered.command_line, rendered.parent_command_line)
+    def draws(self, rows: np.ndarray, rng: random.Random) -> tuple[pa.StringArray, pa.StringArray]:
+        """One rendering per row."""
+        return self._renderer.render(rows, rng.getrandbits(62))
+
+    def programs(self, rows: np.ndarray) -> tuple[Assembly, np.ndarray]:
+        """The templates' programs."""
+        return self._renderer.assembly, self._renderer.programs(rows)
+
+    def bits(self, rows: np.ndarray) -> np.ndarray:
+        """As the templates' slots allow."""
+        return self._renderer.bits(rows)
 
     def lines(self, rows: np.ndarray, rng: random.Random) -> tuple[pa.StringArray, pa.StringArray]:
         """One rendering per row."""
-        drawn = [self.draw(int(i), rng) for i in rows]
-        return (
-            pa.array([d.command_line for d in drawn], pa.string()),
-            pa.array([d.parent_command_line for d in drawn], pa.string()),
-        )
+        return self.draws(rows, rng)
 
     def original(self, rows: np.ndarray) -> pa.StringArray:
         """Nulls: every line is rendered."""
@@ -161,7 +168,6 @@ class ParquetPool:
         seed: int = 0,
     ) -> None:
         self._estate = default_estate() if estate is None else estate
-        self._redrawers: dict[int, Redrawer] = {}
         self.dropped: dict[str, int] = {}
         read = pa.concat_tables([_read(Path(p)) for p in paths])
         sources = read["source"]
@@ -190,6 +196,8 @@ class ParquetPool:
         self._lines: pa.StringArray = read["process_command_line"].combine_chunks()
         self._parents: pa.StringArray = read["parent_command_line"].combine_chunks()
         self._originals: pa.StringArray = read["original"].combine_chunks()
+        self._assembly = Assembly()
+        self._numbers = np.full(len(self._lines), -1, np.int64)
         malicious = np.array(pc.equal(read["label"], "malicious").to_numpy(), bool)
         self.table = PoolTable(
             malicious=malicious,
@@ -229,13 +237,22 @@ class ParquetPool:
         rows = grouped.filter(pc.invert(both))["row_min"].to_numpy()
         return table.take(pa.array(np.sort(rows)))
 
-    def draw(self, i: int, rng: random.Random) -> Drawn:
-        """Line `i` with its parameters drawn anew."""
-        redrawer = self._redrawers.get(i)
-        if redrawer is None:
-            redrawer = Redrawer(self._lines[i].as_py(), self._estate, self.table.platform[i])
-            self._redrawers[i] = redrawer
-        return Drawn(redrawer.draw(rng), self._parents[i].as_py())
+    def draws(self, rows: np.ndarray, rng: random.Random) -> tuple[pa.StringArray, pa.StringArray]:
+        """The rows' lines with their parameters drawn anew; parents as they are."""
+        return self._assembly.write(self.programs(rows)[1], rng.getrandbits(62))
+
+    def programs(self, rows: np.ndarray) -> tuple[Assembly, np.ndarray]:
+        """What draws the rows' parameters anew."""
+        for i in np.unique(rows[self._numbers[rows] < 0]):
+            self._numbers[i] = redraw_program(
+                self._assembly, self._lines[i].as_py(), self._parents[i].as_py(), self._estate, self.table.platform[i]
+            )
+        return self._assembly, np.asarray(self._numbers[rows])
+
+    def bits(self, rows: np.ndarray) -> np.ndarray:
+        """As the lines' parameters allow."""
+        numbers = self.programs(rows)[1]
+        return np.asarray(np.array(self._assembly.bits)[numbers])
 
     def lines(self, rows: np.ndarray, rng: random.Random) -> tuple[pa.StringArray, pa.StringArray]:
         """The rows' lines as they are."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import re
-import uuid
-from collections.abc import Callable
 
+from cmdclf.lexicon.assembly import Assembly, Program
 from cmdclf.lexicon.estate import Estate
 
-__all__ = ["Redrawer"]
+__all__ = ["parameters", "redraw_program"]
 
-_HEX = "0123456789abcdef"
 _ALNUM = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 #: One alternative per kind of parameter; the group's name says how it is drawn. The first one that fits wins.
@@ -33,81 +30,63 @@ _PARAMETER = re.compile(
 )
 
 
-def _digits(old: str, rng: random.Random) -> str:
-    """As many digits, no leading zero where there was none."""
-    low = 0 if old[0] == "0" else 10 ** (len(old) - 1)
-    return f"{rng.randrange(low, 10 ** len(old)):0{len(old)}d}"
+def parameters(line: str) -> list[tuple[str, str]]:
+    """The places of a line that change: kind and text of each, in order."""
+    return [(match.lastgroup or "", match[0]) for match in _PARAMETER.finditer(line)]
 
 
-def _hexadecimal(old: str, rng: random.Random) -> str:
-    text = "".join(rng.choices(_HEX, k=len(old)))
-    return text.upper() if old.isupper() else text
-
-
-def _address(old: str, rng: random.Random) -> str:
-    first, second, _, _ = old.split(".")
-    return f"{first}.{second}.{rng.randrange(256)}.{rng.randrange(1, 255)}"
-
-
-def _version(old: str, rng: random.Random) -> str:
-    first, *rest = old.split(".")
-    return ".".join([first, *(_digits(part, rng) for part in rest)])
-
-
-class Redrawer:
-    """Draws one line's parameters anew; the line is taken apart once.
+def redraw_program(assembly: Assembly, line: str, parent: str | None, estate: Estate, platform: str) -> int:
+    """Add the program that draws a line's parameters anew, equal ones alike, and keeps its parent's line.
 
     Args:
+        assembly: where the program goes; the result is its number there.
         line: the line whose parameters change.
+        parent: its parent's line.
         estate: where user and host names come from.
         platform: whose hosts are meant.
     """
+    program = Program(assembly)
 
-    __slots__ = ("_estate", "_pieces", "_platform")
-
-    def __init__(self, line: str, estate: Estate, platform: str) -> None:
-        self._estate = estate
-        self._platform = platform
-        pieces: list[tuple[str, str, str]] = []
+    def write() -> None:
         at = 0
         for match in _PARAMETER.finditer(line):
-            pieces.append((line[at : match.start()], match.lastgroup or "", match[0]))
+            program.text(line[at : match.start()])
             at = match.end()
-        self._pieces = [*pieces, (line[at:], "", "")]
+            old, kind = match[0], match.lastgroup or ""
+            if not program.defined(old):
+                program.define(old, lambda kind=kind, old=old: _write(program, kind, old, estate, platform))  # type: ignore[misc]
+            program.copy(old)
+        program.text(line[at:])
 
-    @property
-    def parameters(self) -> int:
-        """How many places of the line change."""
-        return len(self._pieces) - 1
-
-    def draw(self, rng: random.Random) -> str:
-        """The line with new parameters; equal parameters stay equal."""
-        drawn: dict[str, str] = {}
-        out: list[str] = []
-        for literal, kind, old in self._pieces:
-            out.append(literal)
-            if kind:
-                new = drawn.get(old)
-                if new is None:
-                    new = drawn[old] = self._new(kind, old, rng)
-                out.append(new)
-        return "".join(out)
-
-    def _new(self, kind: str, old: str, rng: random.Random) -> str:
-        if kind == "user":
-            return rng.choice(self._estate.users)
-        if kind == "host":
-            return rng.choice(self._estate.hosts[self._platform])
-        return _DRAW[kind](old, rng)
+    return program.finish(write, None if parent is None else lambda: program.text(parent))
 
 
-_DRAW: dict[str, Callable[[str, random.Random], str]] = {
-    "guid": lambda old, rng: str(uuid.UUID(int=rng.getrandbits(128), version=4)),
-    "sid": lambda old, rng: "-".join(_digits(part, rng) for part in old.split("-")),
-    "hex": _hexadecimal,
-    "address": _address,
-    "date": lambda old, rng: f"20{rng.randint(24, 26)}-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d}",
-    "version": _version,
-    "temp": lambda old, rng: "".join(rng.choices(_ALNUM, k=len(old))),
-    "number": _digits,
-}
+def _write(p: Program, kind: str, old: str, estate: Estate, platform: str) -> None:
+    if kind == "user":
+        p.choice(estate.users)
+    elif kind == "host":
+        p.choice(estate.hosts[platform])
+    elif kind == "guid":
+        p.guid()
+    elif kind == "hex":
+        p.hexadecimal(len(old), upper=old.isupper())
+    elif kind == "address":
+        p.text(".".join(old.split(".")[:2]) + ".")
+        p.integer(0, 255)
+        p.text(".")
+        p.integer(1, 254)
+    elif kind == "date":
+        p.choice(("2024-", "2025-", "2026-"))
+        p.choice([f"{month:02d}-" for month in range(1, 13)])
+        p.choice([f"{day:02d}" for day in range(1, 29)])
+    elif kind == "temp":
+        p.letters(len(old), _ALNUM)
+    else:  # numbers keep their digits' count; a version keeps its first number
+        sign = "-" if kind == "sid" else "."
+        for k, part in enumerate(old.split(sign)):
+            if k:
+                p.text(sign)
+            if kind == "version" and k == 0:
+                p.text(part)
+            else:
+                p.digits(len(part), zero_first=part[0] == "0")

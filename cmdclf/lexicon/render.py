@@ -14,7 +14,7 @@ from cmdclf.lexicon.estate import Estate, default_estate
 from cmdclf.lexicon.slots import SlotContext
 from cmdclf.lexicon.template import SLOT, Template
 
-__all__ = ["ENCODINGS", "Rendered", "encode_payload", "image_of", "render"]
+__all__ = ["ENCODINGS", "Rendered", "encode_payload", "filled", "image_of", "render", "text_parts"]
 
 
 class Rendered(NamedTuple):
@@ -52,7 +52,7 @@ def encode_payload(text: str, encoding: str) -> str:
 
 
 @lru_cache(maxsize=8192)
-def _parts(text: str) -> tuple[tuple[str, str | None, str], ...]:
+def text_parts(text: str) -> tuple[tuple[str, str | None, str], ...]:
     """Text as (literal before, slot name or None at the end, its arguments)."""
     parts: list[tuple[str, str | None, str]] = []
     at = 0
@@ -63,16 +63,17 @@ def _parts(text: str) -> tuple[tuple[str, str | None, str], ...]:
     return tuple(parts)
 
 
-def _fill(text: str, context: SlotContext, payload: str | None) -> str:
+def filled(text: str, context: SlotContext, payload: str | None) -> str:
+    """Text with its slots' values; `payload` is what payload slots encode."""
     out: list[str] = []
-    for literal, name, args in _parts(text):
+    for literal, name, args in text_parts(text):
         out.append(literal)
         if name is None:
             continue
         if name != "payload":
             out.append(context.value(name, args))
         elif payload:
-            out.append(encode_payload(_fill(payload, context, None), args))
+            out.append(encode_payload(filled(payload, context, None), args))
         else:
             raise LexiconError("a payload slot without a payload", remedy="Give the template a 'payload'")
     return "".join(out)
@@ -103,8 +104,8 @@ def render(template: Template, rng: random.Random, *, estate: Estate | None = No
     """
     context = SlotContext(template.platform, rng, default_estate() if estate is None else estate)
     try:
-        line = _fill(template.line, context, template.payload)
-        parent = _fill(template.parent, context, template.payload) if template.parent else None
+        line = filled(template.line, context, template.payload)
+        parent = filled(template.parent, context, template.payload) if template.parent else None
     except LexiconError as error:
         raise LexiconError(
             f"template '{template.id}': {error.message}", remedy=error.remedy, file=template.file or None

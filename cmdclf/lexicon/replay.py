@@ -4,134 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import hashlib
-import json
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from cmdclf.errors import TelemetryError
-from cmdclf.lexicon.activity import event_hosts, event_seconds, event_table
+from cmdclf.lexicon.activity import event_hosts, event_seconds, event_table, platform_codes
+from cmdclf.lexicon.distinct import replay_distinct
 from cmdclf.lexicon.estate import Estate
 from cmdclf.lexicon.incidents import Burst, plan_incidents
 from cmdclf.lexicon.pools import Pool
+from cmdclf.lexicon.settings import ReplayReport, ReplaySettings, make_room, truth_path, write_atomically
 from cmdclf.lexicon.split import PoolSplit, split_pool
 from cmdclf.lexicon.traffic import HeadPlan, TailPlan, plan_head, plan_tail
 from cmdclf.progress import Progress
 from cmdclf.telemetry import Lake, command_ids
 
 __all__ = ["ReplayReport", "ReplaySettings", "replay", "truth_path", "write_atomically"]
-
-
-@dataclass(frozen=True, slots=True)
-class ReplaySettings:
-    """What shapes a replay.
-
-    Attributes:
-        days, per_day, start: the period; each day has exactly `per_day` events.
-        seed: same seed, pool and settings give the same files, byte for byte.
-        hold_out, rotation, labelled_share: see `split_pool`.
-        head_templates, zipf: recurring templates and the exponent of their frequencies.
-        share_top, top: share of all distinct lines that the `top` most frequent templates hold.
-        head_length: preference for short recurring lines, in characters (None: none).
-        tail_share: at most this share of the events are lines that occur once.
-        malicious_per_day: events of incidents (None: one in a thousand, at least 3).
-        drift: share of the recurring templates that start or stop within the period.
-        hosts: size of the estate.
-    """
-
-    days: int = 14
-    per_day: int = 20_000
-    start: dt.date = dt.date(2026, 1, 5)
-    seed: int = 0
-    hold_out: float = 1 / 3
-    rotation: int = 0
-    labelled_share: float = 0.5
-    head_templates: int = 3000
-    zipf: float = 1.1
-    share_top: float = 0.45
-    top: int = 100
-    head_length: float | None = 60.0
-    tail_share: float = 0.10
-    malicious_per_day: int | None = None
-    drift: float = 0.15
-    hosts: int = 200
-
-    @property
-    def incident_events(self) -> int:
-        """Malicious events per day."""
-        return max(3, self.per_day // 1000) if self.malicious_per_day is None else self.malicious_per_day
-
-    def checked(self) -> ReplaySettings:
-        """The settings themselves.
-
-        Raises:
-            TelemetryError: one of them is impossible.
-        """
-        for name, good in (
-            ("days", 1 <= self.days <= 3660),
-            ("start", dt.date.max - self.start > dt.timedelta(self.days)),
-            ("per_day", self.per_day >= 10),
-            ("share_top", 0 <= self.share_top < 1),
-            ("tail_share", 0 <= self.tail_share <= 0.9),
-            ("malicious_per_day", 0 <= self.incident_events <= self.per_day // 2),
-            ("head_templates", self.head_templates >= 1),
-            ("top", self.top >= 1),
-            ("zipf", 0 <= self.zipf <= 10),
-            ("hosts", self.hosts >= 10),
-        ):
-            if not good:
-                raise TelemetryError(
-                    f"{name} = {getattr(self, name)} is impossible for a replay",
-                    remedy="See 'cmdclf replay --help' for the meaning of each number",
-                )
-        return self
-
-    def record(self) -> dict[str, Any]:
-        """The settings as plain JSON values."""
-        return {**dataclasses.asdict(self), "start": self.start.isoformat()}
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayReport:
-    """What a replay wrote.
-
-    Attributes:
-        events, distinct: in all.
-        top: how many templates count as the top.
-        top_events, top_distinct: the top templates' share of the events and of the distinct lines, 0..1.
-        tail: events whose line occurs once in the period, drawn from the pool's tail.
-        malicious: day -> malicious events.
-        held_out: sources that were not replayed.
-        dropped: reason -> rows of the pool that were left out.
-        seconds: time taken.
-        truth: the truth file.
-    """
-
-    events: int
-    distinct: int
-    top: int
-    top_events: float
-    top_distinct: float
-    tail: int
-    malicious: dict[dt.date, int]
-    held_out: tuple[str, ...]
-    dropped: dict[str, int]
-    seconds: float
-    truth: Path
-
-
-def truth_path(lake: str | Path) -> Path:
-    """Where the truth of a replayed lake lies: beside it, never in it."""
-    root = Path(lake)
-    return root.with_name(root.name + ".truth.parquet")
 
 
 def replay(
@@ -165,9 +58,10 @@ def replay(
     s = dataclasses.replace(settings or ReplaySettings(), **changes).checked()
     root = Path(lake)
     split = split_pool(pool, hold_out=s.hold_out, rotation=s.rotation, labelled_share=s.labelled_share, seed=s.seed)
-    fingerprint = hashlib.sha256(json.dumps([s.record(), pool.fingerprint], sort_keys=True).encode()).hexdigest()
-    name = f"replay-{fingerprint[:12]}"
-    _make_room(root, name, overwrite)
+    name = s.part_name(pool.fingerprint)
+    make_room(root, name, overwrite)
+    if s.distinct:
+        return replay_distinct(pool, split, root, s, name=name, progress=progress)
     run = _Run(pool, split, s)
     day_tables: list[pa.Table] = []
     malicious: dict[dt.date, int] = {}
@@ -188,8 +82,7 @@ def replay(
         Lake(root).write(batches(shown), name=name)
     truth, ranks = _truth(pool, day_tables)
     path = truth_path(root)
-    metadata = {b"cmdclf.replay": json.dumps({"settings": s.record(), "held_out": sorted(split.held_out)}).encode()}
-    write_atomically(truth.replace_schema_metadata(metadata), path)
+    write_atomically(truth.replace_schema_metadata(s.metadata(split.held_out)), path)
     return ReplayReport(
         events=s.days * s.per_day,
         distinct=len(truth),
@@ -212,7 +105,7 @@ class _Run:
         self.pool = pool
         self.settings = s
         rng = np.random.default_rng([s.seed, 10])
-        words = random.Random(f"replay {s.seed}")
+        self.code = platform_codes(pool.table.platform)
         self.estate = Estate.from_seed(s.seed, hosts=s.hosts)
         self.bursts: list[list[Burst]] = plan_incidents(
             pool, split.incidents, days=s.days, per_day=s.incident_events, rng=rng
@@ -234,7 +127,6 @@ class _Run:
             head_length=s.head_length,
             drift=s.drift,
             rng=rng,
-            words=words,
         )
         tail_rows = np.setdiff1d(rare, self.head.rows)
         self.tail: TailPlan = plan_tail(pool, tail_rows, days=s.days, limit=limit, rng=rng)
@@ -260,8 +152,8 @@ class _Run:
 
         human = self.human[rows]
         seconds = event_seconds(human, (s.start + dt.timedelta(days=number)).weekday() >= 5, rng)
-        platform = pool.table.platform[rows]
-        host = event_hosts(self.estate, platform, rng)
+        code = self.code[rows]
+        host = event_hosts(self.estate, code, rng)
         at = calm
         for burst in bursts:
             until = at + len(burst.rows)
@@ -271,29 +163,10 @@ class _Run:
         order = np.argsort(seconds, kind="stable")
         midnight = dt.datetime.combine(s.start + dt.timedelta(days=number), dt.time(), dt.UTC)
         micros = int(midnight.timestamp()) * 1_000_000 + (seconds * 1e6).astype(np.int64)
-        line = pa.concat_arrays([pa.array(head_lines, pa.string()), other_lines])
-        parent = pa.concat_arrays([pa.array(head_parents, pa.string()), other_parents])
-        events = event_table(self.estate, micros, platform, line, parent, host, human)
+        line = pa.concat_arrays([head_lines, other_lines])
+        parent = pa.concat_arrays([head_parents, other_parents])
+        events = event_table(self.estate, micros, code, line, parent, host, human)
         return events.take(pa.array(order)), rows[order], rank[order]
-
-
-def _make_room(root: Path, name: str, overwrite: bool) -> None:
-    """Raise where the lake holds anything but this replay; with `overwrite` earlier replays go."""
-    present = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else []
-    others = [p for p in present if p.name.split(".")[0] != name and ".tmp" not in p.relative_to(root).parts]
-    if not others:
-        return
-    foreign = [p for p in others if not (p.name.startswith("replay-") and p.suffix == ".parquet")]
-    if foreign:
-        raise TelemetryError(
-            "the lake holds files that no replay wrote", remedy="Name an empty folder with --lake", file=foreign[0]
-        )
-    if not overwrite:
-        raise TelemetryError(
-            "the lake holds another replay", remedy="Give --overwrite to replace it, or another --lake", file=root
-        )
-    for path in others:
-        path.unlink()
 
 
 def _distinct(platform: pa.ChunkedArray, line: pa.ChunkedArray, rows: np.ndarray, rank: np.ndarray) -> pa.Table:
@@ -327,14 +200,3 @@ def _truth(pool: Pool, days: list[pa.Table]) -> tuple[pa.Table, np.ndarray]:
     )
     order = np.argsort(truth["command_id"].to_numpy(zero_copy_only=False).astype(str), kind="stable")
     return truth.take(pa.array(order)), ranks[order]
-
-
-def write_atomically(table: pa.Table, path: Path) -> None:
-    """Write a Parquet file that is either complete or not there; makes its folder."""
-    partial = path.with_name(path.name + ".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        pq.write_table(table, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -81,12 +81,23 @@ def integer_range(args: str) -> tuple[int, int]:
     """Lowest and highest number of `{{int:LOW-HIGH}}`.
 
     Raises:
-        LexiconError: `args` is no range of numbers of at most 18 digits.
+        LexiconError: `args` is no range of less than 2**63 numbers below 2**63.
     """
-    match = re.fullmatch(r"([0-9]{1,18})-([0-9]{1,18})", args)
-    if match is None or int(match[1]) > int(match[2]):
+    match = re.fullmatch(r"([0-9]{1,19})-([0-9]{1,19})", args)
+    if match is None or not int(match[1]) <= int(match[2]) < 2**63 or int(match[2]) - int(match[1]) >= 2**63 - 1:
         raise LexiconError(f"'{args}' is no range", remedy="Write {{int:LOW-HIGH}} with LOW <= HIGH")
     return int(match[1]), int(match[2])
+
+
+def hosts_of(estate: Estate, platform: str) -> tuple[str, ...]:
+    """The estate's hosts of a platform.
+
+    Raises:
+        LexiconError: there is no such platform.
+    """
+    if platform not in estate.hosts:
+        raise LexiconError(f"'{platform}' is no platform", remedy=f"Use one of {', '.join(estate.hosts)}")
+    return estate.hosts[platform]
 
 
 def shares_of(estate: Estate, platform: str) -> tuple[str, ...]:
@@ -101,7 +112,7 @@ def user(c: SlotContext, args: str) -> str:
 
 @_slot
 def host(c: SlotContext, args: str) -> str:
-    return c.rng.choice(c.estate.hosts[args or c.platform])
+    return c.rng.choice(hosts_of(c.estate, args or c.platform))
 
 
 @_slot

@@ -6,13 +6,14 @@ import random
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from cmdclf.lexicon.pools import Pool
 
-__all__ = ["HeadPlan", "TailPlan", "plan_head", "plan_tail"]
+__all__ = ["HeadPlan", "Recent", "TailPlan", "plan_head", "plan_tail"]
 
-_PROBES = 24
-_MANY_PROBES = 400
+_VARIED_BITS = 8  # some hundred lines or more
+_RICH_BITS = 16  # more than a month repeats
 _VARIED_SHARE_OF_TOP = 0.85
 _REST_FRESH = 0.02
 _RECENT = 16
@@ -28,7 +29,7 @@ class HeadPlan:
         varied: (n,) bool, templates whose parameters give ever new lines.
         fresh: (n,) float64, chance that an event of the template has new parameters.
         shares: (days, n) float64, shares of a day's head events; 0 before a template starts and after it stops.
-        recent: the latest lines of each template, from which repeated events are taken.
+        recent: what repeated events are taken from.
     """
 
     rows: np.ndarray
@@ -36,26 +37,63 @@ class HeadPlan:
     varied: np.ndarray
     fresh: np.ndarray
     shares: np.ndarray
-    recent: list[list[tuple[str, str | None]]]
+    recent: Recent
 
     def day_lines(
         self, pool: Pool, counts: np.ndarray, rng: np.random.Generator, words: random.Random
-    ) -> tuple[list[str], list[str | None], np.ndarray]:
+    ) -> tuple[pa.StringArray, pa.StringArray, np.ndarray]:
         """The head's lines of one day, their parents, and the rank of each; `counts` (n,) events per template."""
-        lines: list[str] = []
-        parents: list[str | None] = []
-        n_fresh = rng.binomial(counts, self.fresh)
-        for rank in np.flatnonzero(counts):
-            count, fresh, row, recent = int(counts[rank]), int(n_fresh[rank]), int(self.rows[rank]), self.recent[rank]
-            if not recent:
-                fresh = max(fresh, 1)
-            new: list[tuple[str, str | None]] = [pool.draw(row, words) for _ in range(fresh)]
-            recent.extend(new[-_RECENT:])
-            del recent[:-_RECENT]
-            new.extend(words.choices(recent, k=count - fresh))
-            lines.extend(line for line, _ in new)
-            parents.extend(parent for _, parent in new)
-        return lines, parents, np.repeat(np.arange(len(counts)), counts)
+        fresh = rng.binomial(counts, self.fresh)
+        fresh = np.where((counts > 0) & (self.recent.known == 0), np.maximum(fresh, 1), fresh)
+        ranks = np.repeat(np.arange(len(counts)), fresh)
+        new = pool.draws(self.rows[ranks], words)
+        old = self.recent.lines, self.recent.parents
+        lines, parents = (pa.concat_arrays([a, b]) for a, b in zip(old, new, strict=True))
+        self.recent.add(fresh, len(old[0]), lines, parents)
+        again = np.repeat(np.arange(len(counts)), counts - fresh)
+        place = (rng.random(len(again)) * self.recent.known[again]).astype(np.int64)
+        taken = pa.array(self.recent.places[again, place])
+        kept = self.recent.lines.take(taken), self.recent.parents.take(taken)
+        return (
+            pa.concat_arrays([new[0], kept[0]]), pa.concat_arrays([new[1], kept[1]]), np.concatenate([ranks, again])
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Recent:
+    """The latest lines of each template.
+
+    Attributes:
+        places: (n, 16) int64, which of `lines` these are.
+        known: (n,) int64, how many of them there are.
+        lines, parents: the texts.
+    """
+
+    places: np.ndarray
+    known: np.ndarray
+    lines: pa.StringArray
+    parents: pa.StringArray
+
+    @classmethod
+    def none(cls, n: int) -> Recent:
+        """No line of `n` templates yet."""
+        empty = pa.array([], pa.string())
+        return cls(np.zeros((n, _RECENT), np.int64), np.zeros(n, np.int64), empty, empty)
+
+    def add(self, fresh: np.ndarray, start: int, lines: pa.StringArray, parents: pa.StringArray) -> None:
+        """Templates' new lines, `fresh` (n,) of each in turn from `start` on in `lines`; old ones go."""
+        ends = start + np.cumsum(fresh)
+        for rank in np.flatnonzero(fresh):
+            new = np.arange(ends[rank] - fresh[rank], ends[rank])[-_RECENT:]
+            kept = self.places[rank, : self.known[rank]][max(0, self.known[rank] + len(new) - _RECENT) :]
+            self.known[rank] = len(kept) + len(new)
+            self.places[rank, : self.known[rank]] = np.concatenate([kept, new])
+        # Only what can be taken again stays in memory.
+        used = np.arange(_RECENT) < self.known[:, None]
+        places, inverse = np.unique(self.places[used], return_inverse=True)
+        self.places[used] = inverse
+        index = pa.array(places)
+        self.lines, self.parents = lines.take(index), parents.take(index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,25 +135,14 @@ def choose_head(
     return np.asarray(rows[np.argsort(key, kind="stable")][:n])
 
 
-def _is_varied(pool: Pool, row: int, words: random.Random, probes: int) -> bool:
-    """Whether nearly all of so many draws differ: 24 tell some hundred lines from few, 400 ten thousands."""
-    return len({pool.draw(row, words).command_line for _ in range(probes)}) >= probes - 1
-
-
-def _top_positions(pool: Pool, rows: np.ndarray, varied: np.ndarray, top: int, words: random.Random) -> np.ndarray:
+def _top_positions(bits: np.ndarray, top: int) -> np.ndarray:
     """Positions of the top templates: mostly such that never run out of new lines, the rest in order of frequency.
 
     What makes an estate's distinct lines is its busiest software's changing parameters.
     """
     wanted = round(top * _VARIED_SHARE_OF_TOP)
-    rich: list[int] = []
-    for position in np.flatnonzero(varied):
-        if len(rich) == wanted:
-            break
-        if _is_varied(pool, int(rows[position]), words, _MANY_PROBES):
-            rich.append(int(position))
-    chosen = np.array(rich, np.int64)
-    for more, limit in ((np.flatnonzero(varied), wanted), (np.arange(len(rows)), top)):
+    chosen = np.flatnonzero(bits >= _RICH_BITS)[:wanted]
+    for more, limit in ((np.flatnonzero(bits >= _VARIED_BITS), wanted), (np.arange(len(bits)), top)):
         chosen = np.concatenate([chosen, np.setdiff1d(more, chosen)[: limit - len(chosen)]])
     return np.sort(chosen)
 
@@ -134,7 +161,6 @@ def plan_head(
     head_length: float | None,
     drift: float,
     rng: np.random.Generator,
-    words: random.Random,
 ) -> HeadPlan:
     """Ranks, shares and the chance of new parameters, so that the top templates hold `share_top` of the distinct lines.
 
@@ -148,13 +174,14 @@ def plan_head(
         share_top, top: the share of the distinct lines that the `top` most frequent templates are to hold.
         head_length: see `choose_head`.
         drift: share of the templates that start or stop within the period.
-        rng, words: numbers and texts.
+        rng: all chances.
     """
     rows = choose_head(pool, benign, n_templates, head_length, rng)
     n = len(rows)
     top = min(top, max(1, n // 3))
-    varied = np.array([_is_varied(pool, int(row), words, _PROBES) for row in rows], bool)
-    chosen = _top_positions(pool, rows, varied, top, words)
+    bits = pool.bits(rows)
+    varied = bits >= _VARIED_BITS
+    chosen = _top_positions(bits, top)
     order = np.concatenate([chosen, np.setdiff1d(np.arange(n), chosen)])
     rows, varied = rows[order], varied[order]
 
@@ -176,4 +203,4 @@ def plan_head(
     changing = float(np.sum(expected[:top] * varied[:top]))
     fresh = np.where(varied, _REST_FRESH, 0.0)
     fresh[:top] *= np.clip((wanted - top) / max(changing, 1e-9), 0, 1) / _REST_FRESH
-    return HeadPlan(rows, top, varied, fresh, shares, [[] for _ in range(n)])
+    return HeadPlan(rows, top, varied, fresh, shares, Recent.none(n))

@@ -66,7 +66,9 @@ def test_the_recorded_line_stays_known_after_rewrapping(tmp_path: Path) -> None:
 
 def test_a_drawn_line_is_the_template_with_other_parameters(parquet_pool: ParquetPool) -> None:
     rng = random.Random(0)
-    drawn = {parquet_pool.draw(0, rng).command_line for _ in range(10)}
+    lines, parents = parquet_pool.draws(np.zeros(10, np.int64), rng)
+    drawn = set(lines.to_pylist())
+    assert parents.null_count == 10
     assert len(drawn) == 10
     assert all(line.startswith("powershell.exe -NoProfile -Command Get-Thing0x --id ") for line in drawn)
 
