@@ -120,7 +120,7 @@ class FlatForest:
         return dict(self._arrays)
 
     def score_samples(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """(n,) float64 in 0..1, higher = more anomalous; some 1.3 million rows per core second at 100 trees of depth 8.
+        """(n,) float64 in 0..1, higher = more anomalous; some 1.2 million rows a CPU second at 100 trees of depth 8.
 
         A row's score depends on nothing but the row: any cut into batches and any number of threads gives the same
         bits. The GIL is not held.
