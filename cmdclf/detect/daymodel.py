@@ -122,4 +122,5 @@ def count_lines(lines: Iterable[pa.RecordBatch], maker: FeatureMaker, smallest: 
             smallest.push(batch)
             yield batch
 
-    return FeatureMaker(**maker.get_params()).fit(told()).rarity_
+    counted: Rarity = FeatureMaker(**maker.get_params()).fit(told()).rarity_
+    return counted

@@ -13,9 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -87,6 +89,7 @@ class StreamedDay:
 
     Attributes:
         seconds: stage -> wall-clock seconds in this run.
+        cpu_seconds: stage -> seconds of all cores in this run.
     """
 
     files: Sequence[Path]
@@ -95,6 +98,7 @@ class StreamedDay:
     threads: int | None = None
     progress: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
 
     def full_scale(
         self, top_k: int, *, maker: FeatureMaker, forest: IsolationForestDetector, fit_rows: int = FIT_ROWS
@@ -260,19 +264,17 @@ class StreamedDay:
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def _timed(self, stage: str) -> _Timed:
-        return _Timed(self.seconds, stage)
-
-
-class _Timed:
-    def __init__(self, seconds: dict[str, float], stage: str) -> None:
-        self.seconds, self.stage = seconds, stage
-
-    def __enter__(self) -> None:
-        self.start = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds[self.stage] = self.seconds.get(self.stage, 0.0) + time.perf_counter() - self.start
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        wall, cpu = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            for spent, since in (
+                (self.seconds, time.perf_counter() - wall),
+                (self.cpu_seconds, time.process_time() - cpu),
+            ):
+                spent[stage] = spent.get(stage, 0.0) + since
 
 
 def write_top(path: Path, top: pa.Table) -> None:
@@ -284,9 +286,9 @@ def write_top(path: Path, top: pa.Table) -> None:
 
 def merged(rarities: Sequence[Rarity]) -> Rarity:
     """The counts of all together."""
-    whole = rarities[0].arrays()
+    whole: dict[str, npt.NDArray[Any]] = dict(rarities[0].arrays())
     for rarity in rarities[1:]:
-        more = rarity.arrays()
+        more: dict[str, npt.NDArray[Any]] = dict(rarity.arrays())
         whole = {
             name: np.minimum(values.astype(np.int64) + more[name], np.iinfo(values.dtype).max).astype(values.dtype)
             for name, values in whole.items()

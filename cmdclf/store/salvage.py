@@ -25,7 +25,7 @@ TOO_LONG = "a command line longer than 1 MiB"
 #: average, so many rows might not fit into the memory: such files are first copied without their longest lines.
 _LARGE_GROUP_BYTES = 128 << 20
 _LONG_ROW_BYTES = 1024
-_COPY_ROWS = 4096
+_COPY_ROWS = 512
 _COPY_BYTES = 64 << 20
 
 _COPIED = pa.schema([("platform", pa.string()), ("command_line", pa.string()), ("count", pa.int64())])

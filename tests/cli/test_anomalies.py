@@ -1,6 +1,13 @@
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
 import json
+import random
+import signal
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
@@ -118,3 +125,169 @@ def test_rows_on_standard_output_come_without_the_summary(lake, capsys):
     captured = capsys.readouterr()
     assert [json.loads(line)["rank"] for line in captured.out.splitlines()] == [1, 2, 3]
     assert "scored at full scale" in captured.err
+
+
+def _random_lines(n: int, seed: int = 0) -> list[str]:
+    rng = random.Random(seed)
+    kinds = (
+        "svchost.exe -k {} -s {}",
+        "ping {}.example.com -n {}",
+        "notepad.exe C:\\docs\\{}\\{}.txt",
+        "git fetch {} {}",
+    )
+    return [rng.choice(kinds).format(f"{rng.randrange(300):x}", f"{i}{rng.randrange(10**6)}") for i in range(n)]
+
+
+def _bombs() -> list[str]:
+    """Lines built to make decoders work without end."""
+    nested = "calc.exe"
+    while len(nested) < 200_000:
+        nested = "powershell -enc " + base64.b64encode(nested.encode("utf-16-le")).decode()
+    packed = base64.b64encode(gzip.compress(bytes(50 << 20))).decode()
+    return [
+        nested,
+        "cmd /c " + "^" * 10_000 + "calc",
+        f"powershell [IO.Compression.GzipStream]::new([Convert]::FromBase64String('{packed}'))",
+        "cmd /v /c set a=" + "%a%" * 5000 + "&call echo !a!",
+        "bash -c " + "$(" * 5000 + ")" * 5000,
+        "A" * (1 << 20),
+    ]
+
+
+@pytest.fixture
+def bad_lake(tmp_path):
+    """A day with every kind of bad input among good lines."""
+    good = _random_lines(20_000)
+    day = date(2026, 3, 1)
+    lake = _lake(tmp_path / "lake", {day: good[:200]})
+    (template,) = lake.files(day)
+    folder = template.parent
+    first = pq.read_table(template).slice(0, 1)
+
+    def write(name, lines, **options):
+        table = first.take(pa.array([0] * len(lines))).set_column(
+            2, PROCESS_EVENT.field(2), pa.array(lines, pa.string())
+        )
+        pq.write_table(table, folder / name, **options)
+        return folder / name
+
+    write("bombs.parquet", _bombs())
+    write("copies.parquet", [STRANGE] * 100_000)
+    write("huge.parquet", ["x" * (8 << 20), "y" * (8 << 20), "whoami"])
+    damaged = write(
+        "damaged.parquet", good, row_group_size=5000, data_page_size=4000, write_batch_size=50, use_dictionary=False
+    )
+    column = pq.read_metadata(damaged).row_group(2).column(2)
+    content = bytearray(damaged.read_bytes())
+    begin = column.data_page_offset + column.total_compressed_size // 2
+    content[begin : begin + 6000] = b"\xff" * 6000
+    damaged.write_bytes(content)
+    truncated = write("truncated.parquet", good[:1000])
+    truncated.write_bytes(truncated.read_bytes()[:-100])
+    return lake
+
+
+@pytest.mark.parametrize("scale", ["full", "reduced"])
+def test_a_day_of_bad_input_is_processed_and_what_was_set_aside_is_counted_and_named(bad_lake, tmp_path, capsys, scale):
+    before = {path: hashlib.sha256(path.read_bytes()).digest() for path in bad_lake.root.rglob("*.parquet")}
+    out = tmp_path / "found.parquet"
+    assert main(["anomalies", "--lake", str(bad_lake.root), "--scale", scale, "--top", "20", "--out", str(out)]) == 0
+    aside = {
+        (row["file"].rpartition("/")[2], row["reason"].split(" (")[0]): row["rows"]
+        for row in pq.read_table(tmp_path / "found.parquet.set-aside.parquet").to_pylist()
+    }
+    lost = aside.pop(("damaged.parquet", "a damaged page"))
+    assert 1000 < lost < 4000, "of the 5,000 rows of that row group"
+    assert aside == {
+        ("huge.parquet", "a command line longer than 1 MiB"): 2,
+        ("truncated.parquet", "not a whole Parquet file"): None,
+    }
+    said = capsys.readouterr()
+    for words in ("huge.parquet: 2 rows: a command line longer", f"damaged.parquet: {lost:,} rows: a damaged page",
+                  "truncated.parquet: an unknown number of rows: not a whole"):  # fmt: skip
+        assert words in said.err
+    # 200 of the good lines are in a second file, too.
+    distinct = 20_000 - lost + len(_bombs()) + 2
+    events = 200 + 20_000 - lost + len(_bombs()) + 100_000 + 1
+    assert f"{events:,} events, {distinct:,} distinct lines" in said.out
+    found = pq.read_table(out)
+    assert found.num_rows == 20 * len(set(found.column("detector").to_pylist()))
+    if scale == "full":
+        assert set(_bombs()) & set(found.column("command_line").to_pylist())
+    assert {path: hashlib.sha256(path.read_bytes()).digest() for path in bad_lake.root.rglob("*.parquet")} == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["found.parquet", "found.parquet.set-aside.parquet", "lake"]
+
+
+def test_a_list_of_what_was_set_aside_does_not_outlive_its_cause(lake, tmp_path):
+    stale = tmp_path / "found.parquet.set-aside.parquet"
+    stale.write_bytes(b"of an earlier run")
+    assert main(["anomalies", "--lake", str(lake), "--out", str(tmp_path / "found.parquet")]) == 0
+    assert not stale.exists()
+
+
+def test_a_day_without_lines_and_a_day_of_one_line(tmp_path, capsys):
+    lake = _lake(tmp_path / "lake", {date(2026, 3, 1): ["whoami"] * 50, date(2026, 3, 2): ["x"]})
+    (empty,) = lake.files(date(2026, 3, 2))
+    pq.write_table(pq.read_table(empty).slice(0, 0), empty)
+    out = tmp_path / "found.parquet"
+    assert main(["anomalies", "--lake", str(lake.root), "--out", str(out)]) == 0
+    assert "0 events, 0 distinct lines, 0 scored at full scale, 0 rows" in capsys.readouterr().out
+    assert pq.read_table(out).num_rows == 0
+    one = ["anomalies", "--lake", str(lake.root), "--day", "2026-03-01", "--out", str(out)]
+    assert main(one) == 0
+    assert pq.read_table(out).column("command_line").to_pylist() == ["whoami"]
+    assert "50 events, 1 distinct lines, 1 scored" in capsys.readouterr().out
+    assert main([*one, "--scale", "reduced"]) == 2
+    assert "reduced scale needs at least 2 distinct lines, 2026-03-01 has 1" in capsys.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["found.parquet", "lake"]
+
+
+_STALLING = """
+import sys
+from cmdclf.cli import main
+from cmdclf.detect import daystream
+from cmdclf.store import distinct
+
+distinct._PART_BYTES, distinct._ROW_GROUP_ROWS = 1, 2048  # a small day in several parts
+written, write_top = [], daystream.write_top
+
+def stalling(path, top):
+    if len(written) == 2:
+        print("stalled", flush=True)
+        sys.stdin.read()  # until it is killed
+    write_top(path, top)
+    written.append(path)
+
+daystream.write_top = stalling
+main(sys.argv[1:])
+"""
+
+
+def test_a_killed_run_goes_on_at_the_next_part_and_ends_with_the_same_bytes(tmp_path):
+    lake = _lake(tmp_path / "lake", {date(2026, 3, 1): [*_random_lines(20_000), STRANGE]})
+    out, work = tmp_path / "found.parquet", tmp_path / "found.parquet.work"
+    arguments = ["anomalies", "--lake", str(lake.root), "--top", "30", "--out", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", _STALLING, *arguments, "--threads", "1"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout.readline() == "stalled\n", process.stderr.read()
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not out.exists()
+    done = {path: path.stat().st_mtime_ns for path in work.glob("score-*/*.parquet")}
+    assert len(done) == 2
+    assert len(list(work.glob("distinct-*/*.parquet"))) > 4
+
+    # Kept here, to see what the second run did.
+    assert main([*arguments, "--work", str(work)]) == 0
+    resumed = out.read_bytes()
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert len(list(work.glob("score-*/*.parquet"))) == len(list(work.glob("distinct-*/*.parquet")))
+    out.unlink()
+    assert main([*arguments, "--work", str(tmp_path / "fresh"), "--threads", "2"]) == 0
+    assert out.read_bytes() == resumed
