@@ -18,11 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the input's rows plus `layers` (list of kind and text, outermost first) and `decoded` (innermost text)."""
+    """Write the input's rows plus `layers` (list of kind and text, outermost first), `decoded` and `cut`.
+
+    `decoded` is the innermost text; `cut` says whether a bound on depth, size or work ended the decoding early.
+    """
     import pyarrow as pa
 
     from cmdclf.errors import CmdclfError
-    from cmdclf.lines import decode_layers
+    from cmdclf.lines import decode_line
 
     if args.max_depth < 1:
         raise CmdclfError("--max-depth must be at least 1", remedy="Leave it out for the default of 4")
@@ -31,12 +34,15 @@ def run(args: argparse.Namespace) -> int:
     with open_writer(args, lines, text_columns=("decoded",)) as out:
         for batch in lines:
             texts = command_lines(batch).to_pylist()
-            layers = [
-                None if text is None else decode_layers(text, platform, max_depth=args.max_depth)
+            found = [
+                None if text is None else decode_line(text, platform, max_depth=args.max_depth)
                 for text, platform in zip(texts, platforms(batch, args.platform).to_pylist(), strict=True)
             ]
+            layers = [None if f is None else f.layers for f in found]
+            cut = [None if f is None else f.cut for f in found]
             # The innermost text; a line that hides nothing is its own.
-            decoded = [found[-1].text if found else text for text, found in zip(texts, layers, strict=True)]
+            decoded = [inner[-1].text if inner else text for text, inner in zip(texts, layers, strict=True)]
             rows = [None if f is None else [{"kind": x.kind, "text": x.text} for x in f] for f in layers]
-            out.write(with_columns(batch, layers=pa.array(rows, layer_type), decoded=pa.array(decoded, pa.string())))
+            columns = {"decoded": pa.array(decoded, pa.string()), "cut": pa.array(cut, pa.bool_())}
+            out.write(with_columns(batch, layers=pa.array(rows, layer_type), **columns))
     return 0

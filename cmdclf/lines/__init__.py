@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from cmdclf.lines.decode import Layer, decode_layers
+from cmdclf.lines.decode import KINDS, Decoded, DecodedBatch, Layer, decode_batch, decode_layers, decode_line, suspects
 from cmdclf.lines.mask import mask
 from cmdclf.lines.platform import guess_platform
 from cmdclf.lines.redact import Redacted, Secret, redact, redact_batch, redact_many
 from cmdclf.lines.tokenise import tokenise
 
 __all__ = [
+    "KINDS",
+    "Decoded",
+    "DecodedBatch",
     "Layer",
     "Redacted",
     "Secret",
+    "decode_batch",
     "decode_layers",
+    "decode_line",
     "guess_platform",
     "mask",
     "redact",
     "redact_batch",
     "redact_many",
+    "suspects",
     "tokenise",
 ]

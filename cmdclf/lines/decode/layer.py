@@ -1,17 +1,23 @@
-"""What a decoding is: a function from a text to the texts that it hides."""
+"""What a decoding is: a function from a text to the texts that it hides, and what it may spend."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-__all__ = ["Decoding", "Kind", "Layer", "Text"]
+__all__ = ["KINDS", "PLAIN", "Budget", "Decoding", "Kind", "Layer", "Text"]
 
 Kind = Literal[
-    "wrapper", "encoded-command", "base64", "gzip-base64", "hex", "caret", "quotes", "backtick", "concat", "format",
-    "char", "env", "ifs", "brace", "escape",
+    "wrapper", "plain-env", "encoded-command", "base64", "gzip-base64", "base32", "hex", "caret", "quotes", "backtick",
+    "concat", "format", "char", "env", "ifs", "brace", "escape", "replace", "join", "split", "index", "reverse", "xor",
+    "variable", "for", "tr", "rot13", "percent",
 ]  # fmt: skip
+
+#: All kinds in a fixed order: a batch names a kind by its place here, so new ones are appended.
+KINDS: tuple[str, ...] = get_args(Kind)
+#: The kinds that hide nothing: the text stands in the line, or is a variable's usual value.
+PLAIN = frozenset({"wrapper", "plain-env"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,24 @@ class Layer:
     text: str
 
 
+@dataclass(slots=True)
+class Budget:
+    """What one line's decoding may still cost, in steps: about one character looked at by one pattern.
+
+    Steps, not seconds, so that every machine gives the same layers.
+    """
+
+    steps: int
+    cut: bool = False
+
+    def spend(self, steps: int) -> bool:
+        """Whether so many steps were left; they are taken, and `cut` says if they were not."""
+        self.steps -= steps
+        if self.steps < 0:
+            self.cut = True
+        return self.steps >= 0
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """A text under decoding: bounded in length, with what most decodings ask first."""
@@ -30,6 +54,7 @@ class Text:
     lower: str
     windows: bool
     limit: int
+    budget: Budget
 
 
 @dataclass(frozen=True, slots=True)

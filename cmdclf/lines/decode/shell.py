@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from cmdclf.lines.decode.layer import Decoding, Layer, Text
-from cmdclf.lines.decode.payload import base64_text, bytes_text, hex_text
+from cmdclf.lines.decode.payload import base32_text, base64_text, bytes_text, hex_text
 from cmdclf.lines.decode.quoting import shell_word
 
 __all__ = ["DECODINGS"]
@@ -23,12 +23,17 @@ _BASE64_PIPE = re.compile(
     r"(?i)base64\s{1,8}[^|;&]{0,40}?(?:-d\b|-di\b|--decode\b|-D\b)|openssl\s[^|;&]{0,60}?-(?:base64|a)\b|base64\s[^|;&]{0,20}-d\b"
 )
 _BASE64_RUN = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{8,}={0,2}")
+_BASE32_RUN = re.compile(r"(?<![A-Za-z0-9=])[A-Z2-7]{8,}={0,6}(?![A-Za-z0-9])")
 _HEX_RUN = re.compile(r"(?<![0-9A-Fa-f])(?:[0-9A-Fa-f]{2}){4,}(?![0-9A-Fa-f])")
+_XXD_BACK = re.compile(r"xxd\s[^|;&]{0,30}?-\w{0,3}r")
 _IFS = re.compile(r"\$\{IFS[^}]{0,20}\}|\$IFS(?:\$\d)?(?!\w)")
-_BRACE = re.compile(r"(?:(?<=^)|(?<=[\s;|&(]))\{([\w./-]{1,200}(?:,[^,{}\s]{1,200}){1,32})\}")
+_BRACE = re.compile(r"(?:(?<=^)|(?<=[\s;|&(]))\{([\w./-]{1,200}(?:,[^,{}\s]{1,200}){1,32})\}(?=$|[\s;|&)\"'<>])")
 _SLASHED = re.compile(
     r"'[^']*'|\"[^\"]*\"|(?:^|(?<=[;|&])\s{0,4}(?=[\w./]))[\w./]{0,60}(?:\\[a-zA-Z][\w./]{0,60}){1,16}"
 )
+# Parts that expand to nothing: `wh$@oami`, `who$()ami`.
+_NOTHING = re.compile(r"(?:^|(?<=[;&|(\n]))\s{0,4}[\w./-]{0,60}(?:(?:\$[@*]|\$\(\)|``)[\w./-]{1,60}){1,16}")
+_NOTHING_PART = re.compile(r"\$[@*]|\$\(\)|``")
 _ESCAPES = re.compile(r"(?:\\x[0-9a-fA-F]{2}|\\u00[0-9a-fA-F]{2}|\\0?[0-3][0-7]{2}){3,}")
 _ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})|\\u00([0-9a-fA-F]{2})|\\0?([0-3][0-7]{2})")
 
@@ -50,17 +55,33 @@ def _base64_pipe(text: Text) -> Iterator[Layer]:
         run = match[0]
         if len(run) < 16 and (run.islower() or run.isalpha()):
             continue
-        found = base64_text(run, text.limit)
+        found = base64_text(run, text.limit, text.budget)
         if found is not None:
             yield Layer("gzip-base64" if found[1] else "base64", found[0])
 
 
 def _hex_pipe(text: Text) -> Iterator[Layer]:
     """`echo 7768 | xxd -r -p`, Python's `bytes.fromhex('...')`."""
+    if "xxd" in text.lower and not _XXD_BACK.search(text.raw):
+        return
     for match in _HEX_RUN.finditer(text.raw):
         found = hex_text(match[0], text.limit)
         if found is not None:
             yield Layer("hex", found)
+
+
+def _base32(text: Text) -> Iterator[Layer]:
+    """`base32 -d <<< X`, `b32decode('X')`: every run that decodes to text."""
+    for match in _BASE32_RUN.finditer(text.raw):
+        found = base32_text(match[0], text.limit, text.budget)
+        if found is not None:
+            yield Layer("base32", found)
+
+
+def _nothing(text: Text) -> Iterator[Layer]:
+    """`wh$@oami`, `who$()ami` -> `whoami`: empty parts of a command's name; `PC$@domain` stays."""
+    if not text.windows:
+        yield Layer("quotes", _NOTHING.sub(lambda m: _NOTHING_PART.sub("", m[0]), text.raw))
 
 
 def _field_separator(text: Text) -> Iterator[Layer]:
@@ -93,7 +114,9 @@ def _escapes(text: Text) -> Iterator[Layer]:
 DECODINGS = (
     Decoding("sh_wrapper", ("sh", "su", "eval", "python", "perl", "ruby", "node", "php", "osascript"), _sh_wrapper),
     Decoding("base64_pipe", ("base64", "openssl"), _base64_pipe),
-    Decoding("hex_pipe", ("xxd", "fromhex", "unhexlify"), _hex_pipe),
+    Decoding("hex_pipe", ("xxd", "fromhex", "unhexlify", "'h*'", '"h*"'), _hex_pipe),
+    Decoding("base32", ("base32", "b32decode"), _base32),
+    Decoding("nothing", ("$@", "$*", "$()", "``"), _nothing, rewrites=True),
     Decoding("field_separator", ("$ifs", "${ifs"), _field_separator, rewrites=True),
     Decoding("braces", ("{",), _braces, rewrites=True),
     Decoding("backslashes", ("\\",), _backslashes, rewrites=True),

@@ -1,0 +1,59 @@
+"""The layers of a batch's suspect lines as flat Arrow columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from cmdclf.lines.decode.gate import suspects
+from cmdclf.lines.decode.layer import KINDS
+from cmdclf.lines.decode.layers import decode_line
+from cmdclf.lines.platform import guess_platform
+
+__all__ = ["DecodedBatch", "decode_batch"]
+
+_NUMBER = {kind: number for number, kind in enumerate(KINDS)}
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedBatch:
+    """The layers of a batch, one after the other.
+
+    Attributes:
+        row: `(m,) int32` the line of each layer, ascending; a line's layers come outermost first.
+        kind: `(m,) int8` index into `KINDS`.
+        text: `(m,) string` what was decoded.
+        cut: `(n,) bool` per line whether a bound on depth, size or work ended its decoding.
+    """
+
+    row: npt.NDArray[np.int32]
+    kind: npt.NDArray[np.int8]
+    text: pa.StringArray
+    cut: npt.NDArray[np.bool_]
+
+
+def decode_batch(lines: pa.StringArray, platform: pa.StringArray | None = None) -> DecodedBatch:
+    """The layers of the lines that `suspects` lets through, as `decode_line` finds them; other lines have none.
+
+    Lines whose only layers are wrapped commands or whole variables may be left out: their text is in the line already.
+    """
+    wanted = np.flatnonzero(suspects(lines, platform))
+    cut = np.zeros(len(lines), np.bool_)
+    rows: list[int] = []
+    kinds: list[int] = []
+    texts: list[str] = []
+    chosen = lines.take(pa.array(wanted))
+    platforms = guess_platform(chosen) if platform is None else platform.take(pa.array(wanted))
+    for row, line, shell in zip(wanted.tolist(), chosen.to_pylist(), platforms.to_pylist(), strict=True):
+        decoded = decode_line(line, shell)
+        cut[row] = decoded.cut
+        for layer in decoded.layers:
+            rows.append(row)
+            kinds.append(_NUMBER[layer.kind])
+            texts.append(layer.text)
+    # A lone surrogate, decoded from UTF-16, is no Arrow text.
+    text = pa.array([t if t.isascii() else t.encode("utf-8", "replace").decode() for t in texts], pa.string())
+    return DecodedBatch(np.array(rows, np.int32), np.array(kinds, np.int8), text, cut)
