@@ -322,7 +322,7 @@ def main() -> int:
     lex = from_lexicon(lexicon, 2 if args.quick else args.renderings, args.seed)
     pools = from_pools(args.pools, args.verdicts, args.seed) if args.pools else None
     if args.quick and pools is not None:
-        pools = thinned(pools, 6_000, args.seed)
+        pools = thinned(pools, 5_000, args.seed)
     if args.peel:
         lex = replace(lex, text=[peeled(t) for t in lex.text])
         pools = pools and replace(pools, text=[peeled(t) for t in pools.text])
