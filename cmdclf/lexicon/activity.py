@@ -7,9 +7,10 @@ import pyarrow as pa
 
 from cmdclf.lexicon.estate import Estate
 from cmdclf.lexicon.images import images
+from cmdclf.lexicon.parents import with_parents
 from cmdclf.telemetry import PLATFORMS, PROCESS_EVENT
 
-__all__ = ["event_hosts", "event_seconds", "event_table", "platform_codes"]
+__all__ = ["event_seconds", "event_table", "platform_codes"]
 
 _DAY_SECONDS = 86_400
 
@@ -19,20 +20,22 @@ def platform_codes(platform: np.ndarray) -> np.ndarray:
     return np.asarray(np.select([platform == name for name in PLATFORMS], range(len(PLATFORMS))), np.int64)
 
 
-def event_seconds(human: np.ndarray, weekend: bool, rng: np.random.Generator) -> np.ndarray:
-    """(n,) float64 seconds of the day: people work around two peaks, machines (and weekends) spread evenly."""
+def event_seconds(
+    human: np.ndarray, weekend: bool, rng: np.random.Generator, updater: np.ndarray | None = None
+) -> np.ndarray:
+    """(n,) float64 seconds of the day.
+
+    People work around two peaks; machines, and people at weekends, are spread evenly; half of what installs software
+    runs in the small hours.
+    """
     n = len(human)
     peak = np.where(rng.random(n) < 0.5, 10.25, 14.5) * 3600
     working = np.clip(peak + rng.normal(0, 1.4 * 3600, n), 0, _DAY_SECONDS - 1)
     anytime = rng.random(n) * _DAY_SECONDS
+    if updater is not None:
+        at_night = updater & (rng.random(n) < 0.5)
+        anytime = np.where(at_night, 3600 * (1 + 4 * rng.random(n)), anytime)
     return np.asarray(np.where(human & (not weekend), working, anytime))
-
-
-def event_hosts(estate: Estate, code: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n,) int64 indices into the estate's hosts of each event's platform; some hosts are much busier than others."""
-    size = np.array([len(estate.hosts[p]) for p in PLATFORMS])[code]
-    drawn = (rng.random(len(code)) ** 1.5 * size).astype(np.int64)
-    return np.asarray(np.minimum(drawn, size - 1))
 
 
 def event_table(
@@ -43,6 +46,9 @@ def event_table(
     parent: pa.StringArray,
     host: np.ndarray,
     human: np.ndarray,
+    rows: np.ndarray,
+    rng: np.random.Generator,
+    at: np.ndarray | None = None,
 ) -> pa.Table:
     """Process events (schema `PROCESS_EVENT`) of one day.
 
@@ -50,9 +56,12 @@ def event_table(
         estate: hosts and users.
         micros: (n,) int64 microseconds since 1970, UTC.
         code: (n,) int64, see `platform_codes`.
-        line, parent: (n,) command lines and their parents'.
-        host: (n,) see `event_hosts`.
+        line, parent: command lines and their parents'; a missing parent becomes one that fits.
+        host: (n,) int64 index into the estate's hosts of the platform.
         human: (n,) bool, run by the host's main user rather than by the system.
+        rows: (n,) int64 the template of each.
+        rng: all chances.
+        at: (n,) int64 which of `line` and `parent` each event has; None: each its own.
     """
     names = [estate.hosts[p] for p in PLATFORMS]
     offset = np.cumsum([0, *(len(group) for group in names)])[code]
@@ -63,13 +72,22 @@ def event_table(
     person = (host + offset) % people + np.where(code == 0, 0, people)
     user = np.where(human, person, 2 * people + code)
     n = len(micros)
+    windows = code == 0
+    if at is not None:
+        windows = np.zeros(len(line), bool)
+        windows[at] = code == 0
+    image, parent_image = images(line, windows), images(parent, windows)
+    if at is not None:
+        index = pa.array(at)
+        line, parent, image, parent_image = (x.take(index) for x in (line, parent, image, parent_image))
+    parent, parent_image = with_parents(parent, parent_image, code, human, rows, rng)
     return pa.table(
         {
             "event_time": pa.array(micros, pa.timestamp("us", tz="UTC")),
             "platform": pa.array(PLATFORMS, pa.string()).take(pa.array(code)),
             "command_line": line,
-            "image": images(line, code == 0),
-            "parent_image": images(parent, code == 0),
+            "image": image,
+            "parent_image": parent_image,
             "parent_command_line": parent,
             "user": pa.array(accounts, pa.string()).take(pa.array(user)),
             "host": pa.array([h for group in names for h in group], pa.string()).take(pa.array(host + offset)),

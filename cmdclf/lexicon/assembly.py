@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,14 @@ _ROWS = 131_072
 _FIRST_BYTES = 1 << 20
 
 
+class Strings(NamedTuple):
+    """The number of the first of some texts, the others follow it; bytes of the longest; log2 of how many differ."""
+
+    first: int
+    width: int
+    bits: float
+
+
 class Assembly:
     """Numbered strings and the programs that write them; programs are added and never change."""
 
@@ -26,7 +34,7 @@ class Assembly:
         self._entries: list[int] = []
         self._strings = bytearray()
         self._offsets = [0]
-        self._tables: dict[tuple[str, ...], int] = {}
+        self._tables: dict[tuple[str, ...], Strings] = {}
         self._registers = 2
         self._width = 0
         self._frozen: tuple[np.ndarray, ...] | None = None
@@ -36,14 +44,17 @@ class Assembly:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def strings(self, texts: Sequence[str]) -> int:
-        """The number of the first of some texts; the others follow it."""
+    def strings(self, texts: Sequence[str]) -> Strings:
+        """Some texts as numbered strings."""
         key = tuple(texts)
         found = self._tables.get(key)
         if found is None:
-            found = self._tables[key] = len(self._offsets) - 1
-            for text in texts:
-                self._strings += text.encode()
+            encoded = [text.encode() for text in texts]
+            found = self._tables[key] = Strings(
+                len(self._offsets) - 1, max(map(len, encoded)), math.log2(len(set(encoded)))
+            )
+            for text in encoded:
+                self._strings += text
                 self._offsets.append(len(self._strings))
         return found
 
@@ -164,17 +175,16 @@ class Program:
     def text(self, text: str) -> None:
         """A fixed text."""
         if text:
-            self._step(m.TEXT, self.assembly.strings((text,)), width=len(text.encode()))
+            strings = self.assembly.strings((text,))
+            self._step(m.TEXT, strings.first, width=strings.width)
 
     def choice(self, texts: Sequence[str]) -> None:
         """One of the texts."""
         if len(texts) == 1:
             self.text(texts[0])
             return
-        self._step(
-            m.CHOICE, self.assembly.strings(texts), len(texts),
-            width=max(len(t.encode()) for t in texts), bits=math.log2(len(set(texts))),
-        )  # fmt: skip
+        strings = self.assembly.strings(texts)
+        self._step(m.CHOICE, strings.first, len(texts), width=strings.width, bits=strings.bits)
 
     def integer(self, low: int, high: int, scale: int = 1) -> None:
         """A number from low to high, times `scale`, in decimal."""
@@ -190,7 +200,7 @@ class Program:
 
     def letters(self, n: int, alphabet: str) -> None:
         """`n` characters of an ASCII alphabet."""
-        number = self.assembly.strings((alphabet,))
+        number = self.assembly.strings((alphabet,)).first
         self._step(m.LETTERS, n, number, width=n, bits=n * math.log2(len(set(alphabet))))
 
     def digits(self, n: int, *, zero_first: bool) -> None:
@@ -238,9 +248,8 @@ class Program:
         together = self._register("", 0, math.log2(len(set(zip(*values.values(), strict=True)))), set())
         self._prelude.append((m.VARIANT, count, 0, 0))
         for name, texts in values.items():
-            width = max(len(text.encode()) for text in texts)
+            first, width, _ = self.assembly.strings(texts)
             register = self._register(name, width, 0.0, {together})
-            first = self.assembly.strings(texts)
             self._prelude += [(m.BEGIN, register, 0, 0), (m.VARIANT_TEXT, first, 0, 0), (m.END, register, 0, 0)]
             self.width += width
 

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cmdclf.errors import TelemetryError
-from cmdclf.lexicon.activity import event_hosts, event_seconds, event_table, platform_codes
+from cmdclf.lexicon.activity import event_seconds, event_table, platform_codes
 from cmdclf.lexicon.estate import Estate
+from cmdclf.lexicon.fleet import Fleet
 from cmdclf.lexicon.pools import Pool
 from cmdclf.lexicon.settings import ReplayReport, ReplaySettings, truth_path
 from cmdclf.lexicon.split import PoolSplit
@@ -80,7 +81,9 @@ class _Day:
         rng = np.random.default_rng([s.seed, 20])
         self.estate = Estate.from_seed(s.seed, hosts=s.hosts)
         self.code = platform_codes(pool.table.platform)
-        self.human = np.random.default_rng([s.seed, 11]).random(len(pool.table)) < 0.4
+        fleet = Fleet(self.estate, s.seed)
+        self.placement = fleet.placement(pool.table)
+        self.human, self.updater = fleet.people(pool.table), fleet.updaters(pool.table)
         head = choose_head(pool, split.benign, s.head_templates, s.head_length, rng)
         rare = rng.permutation(np.setdiff1d(split.benign, head))
         total = s.days * s.per_day
@@ -142,7 +145,8 @@ class _Day:
             counts.append(rng.multivariate_hypergeometric(left, wanted, method="marginals"))
             left -= counts[-1]
         place = np.repeat(np.arange(len(self.rows)), np.concatenate(counts))
-        seconds = event_seconds(self.human[self.rows[place]], date.weekday() >= 5, rng)
+        rows = self.rows[place]
+        seconds = event_seconds(self.human[rows], date.weekday() >= 5, rng, self.updater[rows])
         # Lines of the same second come in any order.
         place, seconds = (x[np.argsort(seconds, kind="stable")] for x in (place, seconds))
         programs = self.programs[place]
@@ -154,8 +158,8 @@ class _Day:
         midnight = int(dt.datetime.combine(date, dt.time(), dt.UTC).timestamp()) * 1_000_000
         micros = midnight + (seconds * 1e6).astype(np.int64)
         code = self.code[rows]
-        host = event_hosts(self.estate, code, rng)
-        events = event_table(self.estate, micros, code, line, parent, host, self.human[rows])
+        host = self.placement.draw(rows, np.zeros(len(rows)), np.ones(len(rows)), rng)
+        events = event_table(self.estate, micros, code, line, parent, host, self.human[rows], rows, rng)
         return _Chunk(events, place, day)
 
     def truth(self, chunk: _Chunk) -> pa.Table:

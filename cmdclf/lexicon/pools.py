@@ -38,6 +38,8 @@ class PoolTable:
         platform, source, group_id: object arrays of str.
         length: int64, characters of the line (of one rendering).
         weight: int64, relative frequency of head templates; all 0 where the pool doesn't know.
+        tool: object array of str, the program; None where the pool doesn't know topics (then `source`) and tools.
+        technique: object array of tuples of ATT&CK ids; None where the pool doesn't know.
     """
 
     malicious: np.ndarray
@@ -47,6 +49,8 @@ class PoolTable:
     group_id: np.ndarray
     length: np.ndarray
     weight: np.ndarray
+    tool: np.ndarray | None = None
+    technique: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.malicious)
@@ -114,6 +118,8 @@ class LexiconPool:
             group_id=np.array([t.id for t in templates], object),
             length=np.array([len(s) for s in samples], np.int64),
             weight=np.array([t.weight for t in templates], np.int64),
+            tool=np.array([t.tool for t in templates], object),
+            technique=_objects([t.technique for t in templates]),
         )
 
     def draws(self, rows: np.ndarray, rng: random.Random) -> tuple[pa.StringArray, pa.StringArray]:
@@ -262,6 +268,13 @@ class ParquetPool:
     def original(self, rows: np.ndarray) -> pa.StringArray:
         """The recorded lines (`process_command_line`, else `command_line`) before `rewrap`: verdicts join here."""
         return self._originals.take(pa.array(rows))
+
+
+def _objects(values: Sequence[tuple[str, ...]]) -> np.ndarray:
+    """An object array of tuples: numpy would make a table of tuples of one length."""
+    made = np.empty(len(values), object)
+    made[:] = values
+    return made
 
 
 def _fingerprint(texts: Sequence[str]) -> str:

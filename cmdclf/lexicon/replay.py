@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cmdclf.lexicon.activity import event_hosts, event_seconds, event_table, platform_codes
+from cmdclf.lexicon.activity import event_seconds, event_table, platform_codes
+from cmdclf.lexicon.calendar import day_factors
 from cmdclf.lexicon.distinct import replay_distinct
 from cmdclf.lexicon.estate import Estate
+from cmdclf.lexicon.fleet import Fleet
 from cmdclf.lexicon.incidents import Burst, plan_incidents
 from cmdclf.lexicon.pools import Pool
 from cmdclf.lexicon.settings import ReplayReport, ReplaySettings, make_room, truth_path, write_atomically
@@ -105,10 +107,14 @@ class _Run:
         self.pool = pool
         self.settings = s
         rng = np.random.default_rng([s.seed, 10])
-        self.code = platform_codes(pool.table.platform)
+        table = pool.table
+        self.code = platform_codes(table.platform)
         self.estate = Estate.from_seed(s.seed, hosts=s.hosts)
+        fleet = Fleet(self.estate, s.seed)
+        self.placement = fleet.placement(table)
+        self.human, self.updater = fleet.people(table), fleet.updaters(table)
         self.bursts: list[list[Burst]] = plan_incidents(
-            pool, split.incidents, days=s.days, per_day=s.incident_events, rng=rng
+            pool, split.incidents, fleet=fleet, days=s.days, per_day=s.incident_events, rng=rng
         )
         recurring = pool.table.weight[split.benign] > 0
         rare = split.benign[~recurring]
@@ -126,12 +132,11 @@ class _Run:
             top=s.top,
             head_length=s.head_length,
             drift=s.drift,
+            factors=day_factors(s.start, s.days, self.human, self.updater),
             rng=rng,
         )
         tail_rows = np.setdiff1d(rare, self.head.rows)
         self.tail: TailPlan = plan_tail(pool, tail_rows, days=s.days, limit=limit, rng=rng)
-        # Two of five templates are started by people in working hours, the others by machines at any time.
-        self.human = np.random.default_rng([s.seed, 11]).random(len(pool.table)) < 0.4
 
     def day(self, number: int) -> tuple[pa.Table, np.ndarray, np.ndarray]:
         """One day's events in order of time, the pool row of each, and its rank in the head (-1: not in the head)."""
@@ -143,30 +148,31 @@ class _Run:
         attacks = np.concatenate([np.zeros(0, np.int64), *(b.rows for b in bursts)])
         n_head = s.per_day - len(tail) - len(attacks)
         counts = rng.multinomial(n_head, self.head.shares[number])
-        head_lines, head_parents, head_rank = self.head.day_lines(pool, counts, rng, words)
+        head_lines, head_parents, head_at, head_rank = self.head.day_lines(pool, counts, rng, words)
         other = np.concatenate([tail, attacks])
         other_lines, other_parents = pool.lines(other, words)
         rows = np.concatenate([self.head.rows[head_rank], other])
         rank = np.concatenate([head_rank, np.full(len(other), -1)])
-        calm = len(rows) - len(attacks)
-
-        human = self.human[rows]
-        seconds = event_seconds(human, (s.start + dt.timedelta(days=number)).weekday() >= 5, rng)
-        code = self.code[rows]
-        host = event_hosts(self.estate, code, rng)
-        at = calm
+        human, code = self.human[rows], self.code[rows]
+        weekend = (s.start + dt.timedelta(days=number)).weekday() >= 5
+        seconds = event_seconds(human, weekend, rng, self.updater[rows])
+        low, high = np.zeros(len(rows)), np.ones(len(rows))
+        low[: len(head_rank)] = self.head.rollouts.low[number, head_rank]
+        high[: len(head_rank)] = self.head.rollouts.high[number, head_rank]
+        host = self.placement.draw(rows, low, high, rng)
+        start = len(rows) - len(attacks)
         for burst in bursts:
-            until = at + len(burst.rows)
-            seconds[at:until] = burst.second + np.sort(rng.random(until - at)) * burst.length_s
-            host[at:until] = host[at]
-            at = until
+            until = start + len(burst.rows)
+            seconds[start:until], host[start:until] = burst.seconds, burst.hosts
+            start = until
         order = np.argsort(seconds, kind="stable")
         midnight = dt.datetime.combine(s.start + dt.timedelta(days=number), dt.time(), dt.UTC)
         micros = int(midnight.timestamp()) * 1_000_000 + (seconds * 1e6).astype(np.int64)
         line = pa.concat_arrays([head_lines, other_lines])
         parent = pa.concat_arrays([head_parents, other_parents])
-        events = event_table(self.estate, micros, code, line, parent, host, human)
-        return events.take(pa.array(order)), rows[order], rank[order]
+        at = np.concatenate([head_at, len(head_lines) + np.arange(len(other))])
+        micros, code, host, human, rows, rank, at = (x[order] for x in (micros, code, host, human, rows, rank, at))
+        return event_table(self.estate, micros, code, line, parent, host, human, rows, rng, at), rows, rank
 
 
 def _distinct(platform: pa.ChunkedArray, line: pa.ChunkedArray, rows: np.ndarray, rank: np.ndarray) -> pa.Table:

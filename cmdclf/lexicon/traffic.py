@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from cmdclf.lexicon.pools import Pool
+from cmdclf.lexicon.rollouts import Rollouts, plan_rollouts
 
 __all__ = ["HeadPlan", "Recent", "TailPlan", "plan_head", "plan_tail"]
 
@@ -28,7 +29,8 @@ class HeadPlan:
         top: how many of them count as the top.
         varied: (n,) bool, templates whose parameters give ever new lines.
         fresh: (n,) float64, chance that an event of the template has new parameters.
-        shares: (days, n) float64, shares of a day's head events; 0 before a template starts and after it stops.
+        shares: (days, n) float64, shares of a day's head events; 0 before a template comes and after it went.
+        rollouts: on which part of their hosts the templates run on each day.
         recent: what repeated events are taken from.
     """
 
@@ -37,26 +39,29 @@ class HeadPlan:
     varied: np.ndarray
     fresh: np.ndarray
     shares: np.ndarray
+    rollouts: Rollouts
     recent: Recent
 
     def day_lines(
         self, pool: Pool, counts: np.ndarray, rng: np.random.Generator, words: random.Random
-    ) -> tuple[pa.StringArray, pa.StringArray, np.ndarray]:
-        """The head's lines of one day, their parents, and the rank of each; `counts` (n,) events per template."""
+    ) -> tuple[pa.StringArray, pa.StringArray, np.ndarray, np.ndarray]:
+        """The head's events of one day; `counts` (n,) events per template.
+
+        Returns:
+            Lines and their parents; which of them each event has; the rank of each event.
+        """
         fresh = rng.binomial(counts, self.fresh)
         fresh = np.where((counts > 0) & (self.recent.known == 0), np.maximum(fresh, 1), fresh)
         ranks = np.repeat(np.arange(len(counts)), fresh)
         new = pool.draws(self.rows[ranks], words)
         old = self.recent.lines, self.recent.parents
         lines, parents = (pa.concat_arrays([a, b]) for a, b in zip(old, new, strict=True))
-        self.recent.add(fresh, len(old[0]), lines, parents)
+        self.recent.add(fresh, len(old[0]))
         again = np.repeat(np.arange(len(counts)), counts - fresh)
         place = (rng.random(len(again)) * self.recent.known[again]).astype(np.int64)
-        taken = pa.array(self.recent.places[again, place])
-        kept = self.recent.lines.take(taken), self.recent.parents.take(taken)
-        return (
-            pa.concat_arrays([new[0], kept[0]]), pa.concat_arrays([new[1], kept[1]]), np.concatenate([ranks, again])
-        )  # fmt: skip
+        at = np.concatenate([np.arange(len(old[0]), len(lines)), self.recent.places[again, place]])
+        self.recent.keep(lines, parents)
+        return lines, parents, at, np.concatenate([ranks, again])
 
 
 @dataclass(slots=True)
@@ -80,15 +85,17 @@ class Recent:
         empty = pa.array([], pa.string())
         return cls(np.zeros((n, _RECENT), np.int64), np.zeros(n, np.int64), empty, empty)
 
-    def add(self, fresh: np.ndarray, start: int, lines: pa.StringArray, parents: pa.StringArray) -> None:
-        """Templates' new lines, `fresh` (n,) of each in turn from `start` on in `lines`; old ones go."""
+    def add(self, fresh: np.ndarray, start: int) -> None:
+        """Templates' new lines, `fresh` (n,) of each in turn, come to places from `start` on; old ones go."""
         ends = start + np.cumsum(fresh)
         for rank in np.flatnonzero(fresh):
             new = np.arange(ends[rank] - fresh[rank], ends[rank])[-_RECENT:]
             kept = self.places[rank, : self.known[rank]][max(0, self.known[rank] + len(new) - _RECENT) :]
             self.known[rank] = len(kept) + len(new)
             self.places[rank, : self.known[rank]] = np.concatenate([kept, new])
-        # Only what can be taken again stays in memory.
+
+    def keep(self, lines: pa.StringArray, parents: pa.StringArray) -> None:
+        """Of all texts, those that can be taken again."""
         used = np.arange(_RECENT) < self.known[:, None]
         places, inverse = np.unique(self.places[used], return_inverse=True)
         self.places[used] = inverse
@@ -160,6 +167,7 @@ def plan_head(
     top: int,
     head_length: float | None,
     drift: float,
+    factors: np.ndarray,
     rng: np.random.Generator,
 ) -> HeadPlan:
     """Ranks, shares and the chance of new parameters, so that the top templates hold `share_top` of the distinct lines.
@@ -173,7 +181,8 @@ def plan_head(
         n_templates, zipf: how many templates recur, and the exponent of their frequencies.
         share_top, top: the share of the distinct lines that the `top` most frequent templates are to hold.
         head_length: see `choose_head`.
-        drift: share of the templates that start or stop within the period.
+        drift: share of the templates that come or go within the period.
+        factors: (days, rows of the pool) float64, how much more or less each runs on each day (see `day_factors`).
         rng: all chances.
     """
     rows = choose_head(pool, benign, n_templates, head_length, rng)
@@ -185,14 +194,8 @@ def plan_head(
     order = np.concatenate([chosen, np.setdiff1d(np.arange(n), chosen)])
     rows, varied = rows[order], varied[order]
 
-    shares = np.tile(np.arange(1, n + 1, dtype=np.float64) ** -zipf, (days, 1))
-    if days >= 3:
-        for rank in np.flatnonzero(rng.random(n) < drift):
-            change = int(rng.integers(1, days))
-            if rng.random() < 0.5:
-                shares[:change, rank] = 0
-            else:
-                shares[change:, rank] = 0
+    rollouts = plan_rollouts(pool.table.platform[rows], days=days, drift=drift, rng=rng)
+    shares = np.arange(1, n + 1, dtype=np.float64) ** -zipf * rollouts.share * factors[:, rows]
     total = shares.sum(axis=1, keepdims=True)
     shares = np.divide(shares, total, out=np.full_like(shares, 1 / max(n, 1)), where=total > 0)
 
@@ -203,4 +206,4 @@ def plan_head(
     changing = float(np.sum(expected[:top] * varied[:top]))
     fresh = np.where(varied, _REST_FRESH, 0.0)
     fresh[:top] *= np.clip((wanted - top) / max(changing, 1e-9), 0, 1) / _REST_FRESH
-    return HeadPlan(rows, top, varied, fresh, shares, Recent.none(n))
+    return HeadPlan(rows, top, varied, fresh, shares, rollouts, Recent.none(n))

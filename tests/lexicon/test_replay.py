@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cmdclf.errors import TelemetryError
+from cmdclf.lexicon import Lexicon, Template
 from cmdclf.lexicon.pools import LexiconPool, ParquetPool, Pool
 from cmdclf.lexicon.replay import ReplaySettings, replay, truth_path
 from cmdclf.telemetry import PROCESS_EVENT, Lake, command_ids
@@ -88,11 +89,57 @@ def test_an_incident_is_a_burst_on_one_host_within_an_hour(pool: Pool, tmp_path:
     truth = pq.read_table(report.truth)
     bad = {r["command_line"] for r in truth.to_pylist() if r["label"] == "malicious"}
     for day in Lake(tmp_path / "lake").days():
-        rows = [r for b in Lake(tmp_path / "lake").batches(day) for r in b.to_pylist() if r["command_line"] in bad]
-        times = [r["event_time"] for r in rows]
-        assert len(rows) == 4
-        assert len({r["host"] for r in rows}) == 1
-        assert max(times) - min(times) <= dt.timedelta(hours=1)
+        times: dict[str, list[dt.datetime]] = {}
+        for batch in Lake(tmp_path / "lake").batches(day):
+            for row in batch.to_pylist():
+                if row["command_line"] in bad:
+                    times.setdefault(row["host"], []).append(row["event_time"])
+        assert sum(map(len, times.values())) == 4
+        # Two where an incident of several days and another one meet.
+        assert len(times) <= 2
+        assert all(max(at) - min(at) <= dt.timedelta(hours=1) for at in times.values())
+
+
+def recurring(*roles: str) -> list[Template]:
+    """Templates of Linux that run all day; the second of each role has a parent of its own."""
+    return [
+        Template(id=f"{role}{i}", label="benign", platform="linux", role=role, line=f"{role} {i} {{{{hex:6}}}}",
+                 weight=5, parent="of its own" if i == 1 else "")
+        for role in roles
+        for i in range(12)
+    ]  # fmt: skip
+
+
+def test_a_line_runs_where_its_software_is_and_every_event_has_a_parent(tmp_path: Path) -> None:
+    made = recurring("databases", "builds", "system") + [
+        Template(id=f"{role}{i}", label="malicious", platform="linux", role=role, technique=("T1059",),
+                 line=f"{role} {i} {{{{hex:6}}}}")
+        for role in ("x", "y")
+        for i in range(6)
+    ]  # fmt: skip
+    replay(LexiconPool(Lexicon(tuple(made))), tmp_path / "lake", SHAPE, days=1, hold_out=0.0, hosts=400)
+    hosts: dict[str, set[str]] = {}
+    for row in events(tmp_path / "lake").to_pylist():
+        tool, number, _ = row["command_line"].split(" ")
+        hosts.setdefault(tool, set()).add(row["host"].split("-")[0])
+        assert row["parent_command_line"]
+        assert (row["parent_command_line"] == "of its own") == (number == "1" and tool not in "xy")
+    assert hosts["databases"] == {"db"}
+    assert hosts["builds"] == {"ci"}
+    assert hosts["system"] == {"web", "db", "ci", "app", "k8s", "log"}
+
+
+def test_people_rest_at_weekends(lexicon_pool: LexiconPool, tmp_path: Path) -> None:
+    made = recurring("office", "services", "third")
+    bad = [t for t in lexicon_pool.lexicon if t.label == "malicious"]
+    replay(LexiconPool(Lexicon((*made, *bad))), tmp_path / "lake", SHAPE, days=7, hold_out=0.0, drift=0.0)
+    office = []
+    for day in Lake(tmp_path / "lake").days():
+        lines = [
+            x for b in Lake(tmp_path / "lake").batches(day, ["command_line"]) for x in b["command_line"].to_pylist()
+        ]
+        office.append(sum(line.startswith("office") for line in lines))
+    assert max(office[5:]) < 0.6 * min(office[:5])
 
 
 def test_the_same_seed_gives_the_same_bytes(pool: Pool, tmp_path: Path) -> None:
