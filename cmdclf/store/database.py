@@ -225,6 +225,6 @@ def _in_words(error: duckdb.Error) -> tuple[str, str]:
     if isinstance(error, duckdb.OutOfMemoryException):
         return (
             f"DuckDB's memory limit was reached ({first})",
-            "Give a larger memory_limit_mb, or a temp_dir with more space",
+            "Give it more (--memory, memory_limit_mb), or a temp_dir with more space",
         )
     return first, "Nothing of this step was stored; correct the cause and run it again"
