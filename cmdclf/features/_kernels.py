@@ -1,4 +1,4 @@
-"""The compiled kernels over Arrow's string buffers: one measures characters and words, one finds tokens."""
+"""The compiled kernel over Arrow's string buffers that measures characters and words."""
 
 from __future__ import annotations
 
@@ -10,42 +10,51 @@ import numpy.typing as npt
 from cmdclf.features._columns import METACHARACTERS, RATIO_METACHARACTERS, SLOTS
 from cmdclf.jit import compiled
 
-__all__ = ["HEX_TOKEN", "measure", "tokens"]
+__all__ = ["measure"]
 
-_UPPER, _LOWER, _DIGIT, _SPACE, _PUNCT, _NONASCII, _CONTROL = range(7)
-_HEX, _BASE64, _VOWEL, _TOKEN, _CONTINUATION = 1, 2, 4, 8, 16
+#: Kinds of bytes. The first four make up base64; the marks + / = stand apart from the others for that.
+_UPPER, _LOWER, _DIGIT, _PUNCT64, _SPACE, _PUNCT, _NONASCII, _CONTROL = range(8)
+#: Marks on which the walk does something.
+_SEPARATOR, _OPENING, _CLOSING, _EQUALS = 1, 2, 3, 4
 
 
-def _byte_tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Per byte: its class, and the sets that it belongs to as bits."""
+def _byte_kinds() -> npt.NDArray[np.uint8]:
     kind = np.full(256, _CONTROL, np.uint8)
     kind[33:127] = _PUNCT
     kind[ord("A") : ord("Z") + 1] = _UPPER
     kind[ord("a") : ord("z") + 1] = _LOWER
     kind[ord("0") : ord("9") + 1] = _DIGIT
     kind[[9, 10, 11, 12, 13, 32]] = _SPACE
+    kind[list(b"+/=")] = _PUNCT64
     kind[128:] = _NONASCII
-    bits = np.zeros(256, np.uint8)
-    alnum = kind <= _DIGIT
-    bits[list(b"0123456789abcdefABCDEF")] |= _HEX
-    bits[alnum] |= _BASE64 | _TOKEN
-    bits[list(b"+/=")] |= _BASE64
-    bits[list(b"aeiouAEIOU")] |= _VOWEL
-    bits[list(b"_.-")] |= _TOKEN
-    bits[128:] |= _TOKEN
-    bits[0x80:0xC0] |= _CONTINUATION
-    return kind, bits
+    return kind
 
 
-_KIND, _BITS = _byte_tables()
+def _among(members: bytes) -> npt.NDArray[np.bool_]:
+    """Per byte whether it is one of these."""
+    return np.isin(np.arange(256, dtype=np.uint8), np.frombuffer(members, np.uint8))
+
+
+_KIND = _byte_kinds()
+_HEX = _among(b"0123456789abcdefABCDEF")
+_CONTINUES = _among(bytes(range(0x80, 0xC0))).astype(np.int64)
+#: Per byte 1 for a hexadecimal digit, and 2**32 for a vowel, so that both are counted at once.
+_HEX_AND_VOWELS = _HEX.astype(np.uint64) + (_among(b"aeiouAEIOU").astype(np.uint64) << np.uint64(32))
 # numba's cache on disk is keyed by this file alone: what kernels take from other modules would go stale there when only
 # those change. So the layout stands here once more, and the assertion holds the two together.
 _META_TEXT = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _META_RATIO_TEXT = "\"'`^|&;%$+=/\\-.,{("
 _META = np.frombuffer(_META_TEXT.encode(), np.uint8).copy()
 _META_RATIO = np.frombuffer(_META_RATIO_TEXT.encode(), np.uint8).copy()
-#: c * log2(c) for the counts of ordinary lines: a logarithm a byte value would be half of the kernel's time.
+#: Per kind the number of its class among the columns.
+_CLASS_OF_KIND = np.array([0, 1, 2, 4, 3, 4, 5, 6], np.int64)
+#: Per byte what the walk does at it.
+_MARK = np.zeros(256, np.uint8)
+_MARK[list(b"/\\")], _MARK[list(b"([{")], _MARK[list(b")]}")], _MARK[ord("=")] = _SEPARATOR, _OPENING, _CLOSING, _EQUALS
+#: Logarithms for the counts of ordinary lines: a call a byte value would be half of the kernel's time.
 _XLOGX = np.array([0.0] + [c * math.log2(c) for c in range(1, 1024)])
+_LOG2 = np.array([0.0] + [math.log2(c) for c in range(1, 1024)])
+_LOG1P = np.array([math.log1p(c) for c in range(1024)])
 
 _SHAPE, _COUNTS, _RATIOS, _SWITCHES = 0, 6, 14, 22
 _META_AT, _META_RATIO_AT, _RUNS, _WORDS = 27, 59, 77, 88
@@ -55,8 +64,9 @@ _LONG_BASE64, _LONG_HEX = 40, 32
 
 
 @compiled
-def _is_ipv4(data: npt.NDArray[np.uint8], at: int, end: int) -> bool:
+def _is_ipv4(data: npt.NDArray[np.uint8], at: int) -> bool:
     """Whether four numbers of 0..255 joined by dots begin here, with no digit or dot and digit after them."""
+    end = data.size
     for group in range(4):
         value = 0
         digits = 0
@@ -77,176 +87,185 @@ def _is_ipv4(data: npt.NDArray[np.uint8], at: int, end: int) -> bool:
 def measure(offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8], out: npt.NDArray[np.float32]) -> None:
     """Fill the columns up to the tokens' of each row of `out` from its bytes; `out` comes in as zeros."""
     seen = np.zeros(256, np.int64)
+    distinct = np.empty(257, np.uint8)
+    totals = np.zeros(8, np.int64)
     for row in range(offsets.size - 1):
         begin, end = offsets[row], offsets[row + 1]
         if begin == end:
             continue
-        seen[:] = 0
-        _walk(data, begin, end, seen, out[row])
-        _summarise(seen, end - begin, out[row])
+        n_distinct = _walk(data[begin:end], seen, distinct, totals, out[row])
+        _summarise(seen, distinct[:n_distinct], end - begin, out[row])
 
 
 @compiled
-def _summarise(seen: npt.NDArray[np.int64], length: int, out: npt.NDArray[np.float32]) -> None:
-    """Everything that follows from how often each byte occurs."""
+def _summarise(
+    seen: npt.NDArray[np.int64], distinct: npt.NDArray[np.uint8], length: int, out: npt.NDArray[np.float32]
+) -> None:
+    """Everything that follows from how often each byte occurs; sets `seen` back to zeros."""
     inverse = 1.0 / length
     surplus = 0.0
-    distinct = 0
-    characters = length
-    letters = 0
-    vowels = 0
-    for byte in range(256):
+    packed = np.uint64(0)
+    continued = 0
+    for byte in distinct:
         count = seen[byte]
-        if count == 0:
-            continue
-        distinct += 1
         surplus += _XLOGX[count] if count < 1024 else count * math.log2(count)
-        kind = _KIND[byte]
-        bits = _BITS[byte]
-        out[_COUNTS + kind] += count
-        if bits & _HEX:
-            out[_COUNTS + 7] += count
-        if bits & _CONTINUATION:
-            characters -= count
-        if kind <= _LOWER:
-            letters += count
-            if bits & _VOWEL:
-                vowels += count
-    entropy = max(0.0, math.log2(length) - surplus * inverse)
-    out[_SHAPE] = length
-    out[_SHAPE + 1] = math.log1p(length)
-    out[_SHAPE + 2] = characters
-    out[_SHAPE + 3] = entropy
-    if length > 1:
-        out[_SHAPE + 4] = min(1.0, entropy / math.log2(min(length, 256)))
-    out[_SHAPE + 5] = distinct
-    for k in range(8):
-        out[_RATIOS + k] = out[_COUNTS + k] * inverse
-    out[_SWITCHES + 1] = out[_SWITCHES] * inverse
-    out[_SWITCHES + 3] = out[_SWITCHES + 2] * inverse
+        packed += _HEX_AND_VOWELS[byte] * np.uint64(count)
+        continued += _CONTINUES[byte] * count
+    out[_COUNTS + 7] = packed & np.uint64(0xFFFFFFFF)
+    letters = out[_COUNTS] + out[_COUNTS + 1]
     if letters:
-        out[_SWITCHES + 4] = vowels / letters
+        out[_SWITCHES + 4] = (packed >> np.uint64(32)) / letters
     for k in range(_META.size):
         out[_META_AT + k] = seen[_META[k]]
     for k in range(_META_RATIO.size):
         out[_META_RATIO_AT + k] = seen[_META_RATIO[k]] * inverse
-    out[_RUNS + 9] *= inverse
     out[_WORDS + 14] = seen[39] % 2
     out[_WORDS + 15] = seen[34] % 2
+    for byte in distinct:
+        seen[byte] = 0
+    most = _LOG2[length] if length < 1024 else math.log2(length)
+    entropy = max(0.0, most - surplus * inverse)
+    out[_SHAPE] = length
+    out[_SHAPE + 1] = _LOG1P[length] if length < 1024 else math.log1p(length)
+    out[_SHAPE + 2] = length - continued
+    out[_SHAPE + 3] = entropy
+    if length > 1:
+        out[_SHAPE + 4] = min(1.0, entropy / (most if length < 256 else 8.0))
+    out[_SHAPE + 5] = distinct.size
+    for k in range(8):
+        out[_RATIOS + k] = out[_COUNTS + k] * inverse
+    out[_SWITCHES + 1] = out[_SWITCHES] * inverse
+    out[_SWITCHES + 3] = out[_SWITCHES + 2] * inverse
+    out[_RUNS + 9] *= inverse
 
 
 @compiled
 def _walk(  # noqa: C901  one pass over the bytes: calls per run or word would cost more than they tell
-    data: npt.NDArray[np.uint8], begin: int, end: int, seen: npt.NDArray[np.int64], out: npt.NDArray[np.float32]
-) -> None:
-    """Everything that depends on the order of the bytes: runs, switches, words."""
-    base64 = hexadecimal = digit = upper = letter = punct = same = word = 0
-    max_base64 = max_hex = max_digit = max_upper = max_letter = max_punct = max_same = max_word = 0
-    long_base64 = long_base64_bytes = long_hex = 0
+    data: npt.NDArray[np.uint8],
+    seen: npt.NDArray[np.int64],
+    distinct: npt.NDArray[np.uint8],
+    totals: npt.NDArray[np.int64],
+    out: npt.NDArray[np.float32],
+) -> int:
+    """Everything that depends on the order of the bytes: runs, switches, words.
+
+    Counts the bytes into `seen` and their kinds into `totals`, writes those that occur into `distinct` and returns how
+    many they are. What can change only where the kind of bytes does is looked at only there.
+    """
+    end = data.size
+    n_distinct = 0
+    hexadecimal = same = max_hex = max_same = long_hex = 0
+    max_base64 = max_digit = max_upper = max_letter = max_punct = max_word = 0
+    long_base64 = long_base64_bytes = 0
     case_switches = alnum_switches = 0
     words = word_bytes = first_word = 0
     dash = double_dash = slash = assignments = urls = addresses = drives = unc = 0
     separators = max_separators = path_words = 0
     depth = max_depth = 0
     assigned = False
-    before = 0  # the byte before, 0 at the start
+    before = np.uint8(0)  # the byte before, 0 at the start
     kind_before = _SPACE
-    word_start = begin
-    for at in range(begin, end + 1):
+    # Where the runs that are under way began.
+    run = letter = base64 = punct = word = 0
+    for at in range(end + 1):
         # One step beyond the end, as if a line end stood there, closes the last run and word.
-        byte = data[at] if at < end else 10
+        byte = data[at] if at < end else np.uint8(10)
         kind = _KIND[byte]
-        bits = _BITS[byte]
-
-        if bits & _BASE64 and at < end:
-            base64 += 1
-        elif base64:
-            max_base64 = max(max_base64, base64)
-            if base64 >= _LONG_BASE64:
-                long_base64 += 1
-                long_base64_bytes += base64
-            base64 = 0
-        if bits & _HEX and at < end:
-            hexadecimal += 1
-        elif hexadecimal:
-            max_hex = max(max_hex, hexadecimal)
-            if hexadecimal >= _LONG_HEX:
-                long_hex += 1
-            hexadecimal = 0
-
-        if kind == _SPACE:
-            if word:
+        if kind != kind_before:
+            # A run of `kind_before` ends here, and with it perhaps a longer one of several kinds.
+            totals[kind_before] += at - run
+            if kind_before <= _LOWER:
+                if kind_before == _UPPER:
+                    max_upper = max(max_upper, at - run)
+                if kind <= _LOWER:
+                    case_switches += 1
+                else:
+                    max_letter = max(max_letter, at - letter)
+                    if kind == _DIGIT:
+                        alnum_switches += 1
+            elif kind <= _LOWER:
+                letter = at
+                if kind_before == _DIGIT:
+                    alnum_switches += 1
+            if kind_before == _DIGIT:
+                max_digit = max(max_digit, at - run)
+            elif kind == _DIGIT and before != 46 and _is_ipv4(data, at):
+                addresses += 1
+            if kind_before <= _PUNCT64:
+                if kind > _PUNCT64:
+                    length = at - base64
+                    max_base64 = max(max_base64, length)
+                    if length >= _LONG_BASE64:
+                        long_base64 += 1
+                        long_base64_bytes += length
+            elif kind <= _PUNCT64:
+                base64 = at
+            punct_before = kind_before in (_PUNCT64, _PUNCT)
+            if kind in (_PUNCT64, _PUNCT):
+                if not punct_before:
+                    punct = at
+            elif punct_before:
+                max_punct = max(max_punct, at - punct)
+            if kind == _SPACE:
+                length = at - word
                 words += 1
-                word_bytes += word
-                max_word = max(max_word, word)
+                word_bytes += length
+                max_word = max(max_word, length)
                 if words == 1:
-                    first_word = word
-                first, second = data[word_start], data[word_start + 1] if word > 1 else 32
+                    first_word = length
+                first, second = data[word], data[word + 1] if length > 1 else np.uint8(32)
                 if first == 45 and _KIND[second] <= _DIGIT:
                     dash += 1
-                elif first == 45 and second == 45 and word > 2 and _KIND[data[word_start + 2]] <= _LOWER:
+                elif first == 45 and second == 45 and length > 2 and _KIND[data[word + 2]] <= _LOWER:
                     double_dash += 1
                 elif first == 47 and separators == 1 and (_KIND[second] <= _DIGIT or second == 63):
                     slash += 1
                 if (first == 92 and second == 92) or (first == 47 and second == 47):
                     unc += 1
                 max_separators = max(max_separators, separators)
-                if separators > 1:
-                    path_words += 1
-                if assigned:
-                    assignments += 1
-                word = 0
-        else:
-            if word == 0:
-                word_start = at
+                path_words += separators > 1
+                assignments += assigned
+            elif kind_before == _SPACE:
+                word = at
                 separators = 0
                 assigned = False
-            word += 1
+            run = at
         if at == end:
+            totals[kind_before] += at - run
             break
-        seen[byte] += 1
 
-        digit = digit + 1 if kind == _DIGIT else 0
-        upper = upper + 1 if kind == _UPPER else 0
-        letter = letter + 1 if kind <= _LOWER else 0
-        punct = punct + 1 if kind == _PUNCT else 0
-        same = same + 1 if byte == before and at > begin else 1
-        max_digit = max(max_digit, digit)
-        max_upper = max(max_upper, upper)
-        max_letter = max(max_letter, letter)
-        max_punct = max(max_punct, punct)
+        count = seen[byte]
+        seen[byte] = count + 1
+        distinct[n_distinct] = byte
+        n_distinct += count == 0
+        hexadecimal = hexadecimal + 1 if _HEX[byte] else 0
+        max_hex = max(max_hex, hexadecimal)
+        long_hex += hexadecimal == _LONG_HEX
+        same = same + 1 if byte == before and at > 0 else 1
         max_same = max(max_same, same)
-
-        if kind != kind_before:
-            if kind <= _LOWER:
-                if kind_before <= _LOWER:
-                    case_switches += 1
-                elif kind_before == _DIGIT:
-                    alnum_switches += 1
-            elif kind == _DIGIT:
-                if kind_before <= _LOWER:
-                    alnum_switches += 1
-                if before != 46 and _is_ipv4(data, at, end):
-                    addresses += 1
-        if kind == _PUNCT:
-            if byte == 47 or byte == 92:
+        mark = _MARK[byte]
+        if mark:
+            if mark == _SEPARATOR:
                 if before != 47 and before != 92:
                     separators += 1
-                is_drive = before == 58 and at - 2 >= begin and _KIND[data[at - 2]] <= _LOWER
-                if is_drive and (at - 3 < begin or _KIND[data[at - 3]] > _DIGIT):
+                is_drive = before == 58 and at > 1 and _KIND[data[at - 2]] <= _LOWER
+                if is_drive and (at < 3 or _KIND[data[at - 3]] > _DIGIT):
                     drives += 1
-                if byte == 47 and before == 47 and at - 2 >= begin and data[at - 2] == 58:
+                if byte == 47 and before == 47 and at > 1 and data[at - 2] == 58:
                     urls += 1
-            elif byte == 40 or byte == 91 or byte == 123:
+            elif mark == _OPENING:
                 depth += 1
                 max_depth = max(max_depth, depth)
-            elif byte == 41 or byte == 93 or byte == 125:
+            elif mark == _CLOSING:
                 depth = max(0, depth - 1)
-            elif byte == 61 and kind_before <= _DIGIT:
+            elif kind_before <= _DIGIT:  # an equals sign
                 assigned = True
         before = byte
         kind_before = kind
 
+    for k in range(8):
+        out[_COUNTS + _CLASS_OF_KIND[k]] += totals[k]
+        totals[k] = 0
     out[_SWITCHES] = case_switches
     out[_SWITCHES + 2] = alnum_switches
     out[_RUNS] = max_base64
@@ -274,78 +293,4 @@ def _walk(  # noqa: C901  one pass over the bytes: calls per run or word would c
     out[_WORDS + 11] = max_separators
     out[_WORDS + 12] = path_words
     out[_WORDS + 13] = max_depth
-
-
-_FNV_OFFSET, _FNV_PRIME = np.uint64(14695981039346656037), np.uint64(1099511628211)
-_MIX = np.uint64(0xFF51AFD7ED558CCD)
-_SHIFT = np.uint64(33)
-#: Tokens longer than this are one token per power of two of their length; so are hexadecimal ones of at least 16.
-_LONG_TOKEN, HEX_TOKEN = 64, 16
-_LOW, _CASE = np.uint64(0xFF), 32
-
-
-@compiled
-def tokens(
-    offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8], buckets: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """The tokens of each row as buckets.
-
-    A token is hashed lower-cased with each run of digits as one 0 (FNV-1a, 64 bits, finalised as in MurmurHash3).
-
-    Returns:
-        starts `(n + 1,)`: a row's tokens are `bucket[starts[row]:starts[row + 1]]`; bucket; length in bytes; and
-        `(n,)` the number of the token that names the program: the last one of the first word, -1 for none.
-    """
-    rows = offsets.size - 1
-    # A token and the byte that ends it take two bytes at least.
-    room = (offsets[rows] - offsets[0]) // 2 + rows
-    starts = np.zeros(rows + 1, np.int64)
-    bucket = np.empty(room, np.int32)
-    length = np.empty(room, np.int32)
-    program = np.full(rows, -1, np.int64)
-    mask = np.uint64(buckets - 1)
-    found = 0
-    for row in range(rows):
-        begin, end = offsets[row], offsets[row + 1]
-        size = 0
-        code = _FNV_OFFSET
-        digit_before = False
-        all_hex = True
-        # The first word ends at white space, or at the closing quote where the line begins with one.
-        quote = data[begin] if begin < end and (data[begin] == 34 or data[begin] == 39) else 32
-        in_program = True
-        for at in range(begin, end + 1):
-            byte = data[at] if at < end else 10
-            bits = _BITS[byte]
-            if bits & _TOKEN and at < end:
-                kind = _KIND[byte]
-                if kind == _DIGIT:
-                    if not digit_before:
-                        code = (code ^ np.uint64(48)) * _FNV_PRIME
-                else:
-                    folded = np.uint64(byte | _CASE if kind == _UPPER else byte) & _LOW
-                    code = (code ^ folded) * _FNV_PRIME
-                digit_before = kind == _DIGIT
-                all_hex = all_hex and (bits & _HEX) != 0
-                size += 1
-                continue
-            if size:
-                if size > _LONG_TOKEN or (all_hex and size >= HEX_TOKEN):
-                    scale = np.uint64(math.log2(size)) + np.uint64(1024 if all_hex else 2048)
-                    code = (_FNV_OFFSET ^ scale) * _FNV_PRIME
-                code = code ^ (code >> _SHIFT)
-                code = code * _MIX
-                code = code ^ (code >> _SHIFT)
-                bucket[found] = np.int32(code & mask)
-                length[found] = size
-                if in_program:
-                    program[row] = found
-                found += 1
-                size = 0
-                code = _FNV_OFFSET
-                digit_before = False
-                all_hex = True
-            if in_program and at > begin and (byte == quote or (quote == 32 and _KIND[byte] == _SPACE)):
-                in_program = program[row] < 0
-        starts[row + 1] = found
-    return starts, bucket[:found], length[:found], program
+    return n_distinct
