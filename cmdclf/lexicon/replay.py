@@ -132,7 +132,7 @@ class _Run:
             top=s.top,
             head_length=s.head_length,
             drift=s.drift,
-            factors=day_factors(s.start, s.days, self.human, self.updater),
+            factors=lambda rows: day_factors(s.start, s.days, self.human[rows], self.updater[rows]),
             rng=rng,
         )
         tail_rows = np.setdiff1d(rare, self.head.rows)

@@ -11,7 +11,7 @@ __all__ = ["Rollouts", "plan_rollouts"]
 
 @dataclass(frozen=True, slots=True)
 class Rollouts:
-    """How far each of `n` recurring templates is rolled out on each day; all (days, n) float64 in 0..1.
+    """How far each of `n` recurring templates is rolled out on each day; all (days, n) float32 in 0..1.
 
     Attributes:
         share: of its usual frequency.
@@ -35,7 +35,7 @@ def plan_rollouts(platform: np.ndarray, *, days: int, drift: float, rng: np.rand
         rng: all chances.
     """
     n = len(platform)
-    share, low, high = np.ones((days, n)), np.zeros((days, n)), np.ones((days, n))
+    share, low, high = (np.full((days, n), value, np.float32) for value in (1, 0, 1))
     if days >= 3:
         chosen = np.flatnonzero(rng.random(n) < drift)
         for name in sorted(set(platform[chosen])):

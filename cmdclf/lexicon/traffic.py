@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,7 +94,7 @@ class Recent:
         """Templates' new lines, `fresh` (n,) of each in turn, come to places from `start` on; old ones go."""
         ends = start + np.cumsum(fresh)
         for rank in np.flatnonzero(fresh):
-            new = np.arange(ends[rank] - fresh[rank], ends[rank])[-_RECENT:]
+            new = np.arange(ends[rank] - fresh[rank], ends[rank])
             all_ = np.concatenate([self.places[rank, : self.known[rank]], new])
             if len(all_) > _RECENT:
                 all_ = np.concatenate([all_[:_LASTING], all_[_LASTING - _RECENT :]])
@@ -173,7 +174,7 @@ def plan_head(
     top: int,
     head_length: float | None,
     drift: float,
-    factors: np.ndarray,
+    factors: Callable[[np.ndarray], np.ndarray],
     rng: np.random.Generator,
 ) -> HeadPlan:
     """Ranks, shares and the chance of new parameters, so that the top templates hold `share_top` of the distinct lines.
@@ -188,7 +189,7 @@ def plan_head(
         share_top, top: the share of the distinct lines that the `top` most frequent templates are to hold.
         head_length: see `choose_head`.
         drift: share of the templates that come or go within the period.
-        factors: (days, rows of the pool) float64, how much more or less each runs on each day (see `day_factors`).
+        factors: rows -> (days, rows) float64, how much more or less each runs on each day (see `day_factors`).
         rng: all chances.
     """
     rows = choose_head(pool, benign, n_templates, head_length, rng)
@@ -201,7 +202,7 @@ def plan_head(
     rows, varied = rows[order], varied[order]
 
     rollouts = plan_rollouts(pool.table.platform[rows], days=days, drift=drift, rng=rng)
-    shares = np.arange(1, n + 1, dtype=np.float64) ** -zipf * rollouts.share * factors[:, rows]
+    shares = np.arange(1, n + 1, dtype=np.float64) ** -zipf * rollouts.share * factors(rows)
     total = shares.sum(axis=1, keepdims=True)
     shares = np.divide(shares, total, out=np.full_like(shares, 1 / max(n, 1)), where=total > 0)
 

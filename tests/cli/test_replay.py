@@ -58,21 +58,18 @@ def test_a_missing_pool_is_one_sentence_with_exit_code_2(tmp_path: Path, capsys:
     assert "Traceback" not in error
 
 
-def test_lexicon_check_reports_faults_with_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["lexicon", "check"]) == 0
-    assert ", 0 faults" in capsys.readouterr().out
-    (tmp_path / "x.toml").write_text(
-        '[[template]]\nid = "a"\nlabel = "benign"\nplatform = "linux"\nrole = "r"\nline = "x {{nothing}}"\n'
-    )
-    assert main(["lexicon", "check", "--dir", str(tmp_path)]) == 2
-    assert "unknown slot" in capsys.readouterr().out
-
-
-def test_lexicon_stats_count_by_label_platform_role_and_tool(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["lexicon", "stats"]) == 0
+def test_a_distinct_day_has_as_many_lines_as_events(
+    pool: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(pool, tmp_path / "lake", "--distinct", "--head-templates", "60")) == 0
     printed = capsys.readouterr().out
-    for word in ("benign:", "hard", "platform", "windows", "role", "deployment", "tool", "powershell"):
-        assert word in printed
+    assert "events: 1,000 on 2 days" in printed
+    assert "distinct lines: 1,000 " in printed
+    truth = pq.read_table(tmp_path / "lake.truth.parquet")
+    assert len(set(truth["command_line"].to_pylist())) == 1000
+    assert main(arguments(pool, tmp_path / "other", "--distinct", "--per-day", "50000000")) == 2
+    assert "different lines, not 99,900,000" in capsys.readouterr().err
+    assert not list(tmp_path.glob("other*"))
 
 
 def test_a_missing_pool_and_a_period_beyond_the_calendar_are_named(
