@@ -24,6 +24,15 @@ def test_layers_and_the_innermost_text_are_added_to_every_row(tmp_path):
     ]
     assert [r["decoded"] for r in got] == ["Get-Date", "ls", None]
     assert [r["layers"] for r in got[1:]] == [[], None]
+    assert [r["cut"] for r in got] == [False, False, None]
+
+
+def test_a_line_whose_decoding_met_a_bound_says_cut(tmp_path, capfdbinary):
+    file = tmp_path / "x.txt"
+    file.write_text("cmd /c sh -c whoami\n")
+    for depth, expected in ((1, True), (2, False)):
+        assert main(["decode", str(file), "--platform", "windows", "--max-depth", str(depth)]) == 0
+        assert json.loads(capfdbinary.readouterr().out)["cut"] is expected
 
 
 def test_the_platform_option_decides_what_a_caret_means(tmp_path, capfdbinary):

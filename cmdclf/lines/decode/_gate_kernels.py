@@ -18,9 +18,12 @@ from cmdclf.lines.decode._gate_text import (
     ahead,
     back,
     contains,
+    contains_assignment,
     ends,
     follows_literal,
     is_index,
+    is_list,
+    is_one_word,
     joins_literals,
     lower,
     one_of,
@@ -30,8 +33,30 @@ from cmdclf.lines.decode._gate_text import (
     three_escapes,
     words,
 )
+from cmdclf.lines.decode.marks import (
+    BACKSLASH,
+    BACKTICK,
+    BRACE,
+    CARET,
+    CODES,
+    DECODER,
+    EMPTY,
+    ENCODED,
+    ENVIRONMENT,
+    ESCAPE,
+    EVERYTHING,
+    FOLD,
+    FOR,
+    PERCENT,
+    PIPE,
+    QUOTES,
+    REVERSAL,
+    ROT13,
+    SHELL_VARIABLE,
+    VARIABLE,
+)
 
-__all__ = ["scan"]
+__all__ = ["marks_of", "scan"]
 
 
 def _marks() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -58,17 +83,17 @@ _MARKS, _PAIRS = _marks()
 
 _LONGEST = 65536
 
-# What a mark alone says: certain, or in doubt until the line's words are known.
-_CERTAIN, _POWERSHELL, _SET, _ASSIGNED, _BUILT = 1, 2, 4, 8, 16
-_FILTER, _XXD, _PERCENT, _OPENSSL, _SHELL = 32, 64, 128, 256, 512
+# In doubt until the line's words are known.
+_POWERSHELL_CARET, _POWERSHELL_TICK, _SET, _ASSIGNED, _BUILT = 1 << 20, 1 << 21, 1 << 22, 1 << 23, 1 << 24
+_FILTER, _XXD, _HEXES, _OPENSSL, _SHELL = 1 << 25, 1 << 26, 1 << 27, 1 << 28, 1 << 29
 
 _ENCODED = words("encodedcommand")
 _JOIN, _BXOR = words("join"), words("bxor")
 _FOLDED = words("split split( csplit isplit replace creplace ireplace")
 _METHODS = words("replace( split(")
-_CALLS = words(
-    "atob chr chrw chrb fromcharcode fromhex unhexlify reverse reversed :join bytes bytearray str_rot13"
-)  # fmt: skip
+_DECODERS, _REVERSERS = words("atob fromhex unhexlify"), words("reverse reversed")
+_CODERS = words("chr chrw chrb fromcharcode bytes bytearray")
+_JOINER, _ROTATOR = words(":join"), words("str_rot13")
 _FILTERS = words("rev tac tr base64 base32 xxd openssl sed")
 _CASTS = words("[char] [char[ [byte[")
 _KNOWN = words("$env: ${env: $shellid $pshome $verbosepreference $debugpreference $warningpreference")
@@ -94,7 +119,7 @@ def _reference(data: Bytes, at: int, high: int) -> int:
         return 0
     if data[place] == data[at]:
         return _SET
-    return _CERTAIN if data[place] == 58 else 0
+    return ENVIRONMENT if data[place] == 58 else 0
 
 
 @compiled
@@ -115,21 +140,22 @@ def _encoded(data: Bytes, first: int, high: int) -> bool:
 
 
 @compiled
-def _operator(data: Bytes, at: int, low: int, high: int) -> bool:
-    """Whether -f, -join, -split, -replace or -bxor at `at` works on a literal."""
+def _operator(data: Bytes, at: int, low: int, high: int) -> int:
+    """What -f, -join, -split or -replace at `at` folds if it works on a literal, and -bxor."""
     first = at + 1
     letter = lower(data[first])
     if letter == 98:
-        return one_of(data, first, high, _BXOR) > 0
+        return CODES if one_of(data, first, high, _BXOR) else 0
     if letter == 106:
         if not one_of(data, first, high, _JOIN) or not operand(data, first + 4, high):
-            return False
+            return 0
         left = back(data, at, low, True)
         # Without a left side it joins what follows.
-        return left < low or follows_literal(data, at, low) or not (WORD[data[left]] or data[left] in (41, 93))
+        alone = left < low or not (WORD[data[left]] or data[left] in (41, 93))
+        return FOLD if alone or follows_literal(data, at, low) else 0
     if letter == 102:
-        return operand(data, first + 1, high) and follows_literal(data, at, low)
-    return one_of(data, first, high, _FOLDED) > 0 and follows_literal(data, at, low)
+        return FOLD if operand(data, first + 1, high) and follows_literal(data, at, low) else 0
+    return FOLD if one_of(data, first, high, _FOLDED) and follows_literal(data, at, low) else 0
 
 
 @compiled
@@ -141,14 +167,14 @@ def _option(data: Bytes, at: int, low: int, high: int) -> int:
     letter = lower(data[first])
     starts = at == low or BLANK[data[at - 1]] or QUOTE[data[at - 1]] or data[at - 1] == 92
     if starts and letter == 101 and _encoded(data, first, high):
-        return _CERTAIN
+        return ENCODED
     if data[at] != 45:
         return 0
-    if letter in (98, 99, 102, 105, 106, 114, 115) and _operator(data, at, low, high):
-        return _CERTAIN
     doubts = 0
+    if letter in (98, 99, 102, 105, 106, 114, 115):
+        doubts = _operator(data, at, low, high)
     if starts and letter == 97 and (first + 1 >= high or not WORD[data[first + 1]]):
-        doubts = _OPENSSL
+        doubts |= _OPENSSL
     # Options in one word, as in `xxd -p -r` and `xxd -pr`.
     for place in range(first, min(first + 4, high)):
         if data[place] == 114:
@@ -163,10 +189,10 @@ def _dollar(data: Bytes, at: int, low: int, high: int, posix: bool) -> int:
     """What stands at a dollar: ${IFS}, an empty expansion, or a variable that is called, joined or taken apart."""
     first = at + 1
     if one_of(data, first, high, _IFS):
-        return _CERTAIN
+        return EMPTY
     if posix and (data[first] in (64, 42) or (data[first] == 40 and first + 1 < high and data[first + 1] == 41)):
         place = ahead(data, first + 1 + (data[first] == 40), high, False)
-        return _CERTAIN if place < high and PATH[data[place]] and starts_command(data, at, low) else 0
+        return EMPTY if place < high and PATH[data[place]] and starts_command(data, at, low) else 0
     first += data[first] == 123
     place = first
     while place < high and WORD[data[place]]:
@@ -199,15 +225,15 @@ def _number(data: Bytes, at: int, low: int, high: int) -> int:
     if at + 1 >= high or data[at + 1] != (52 if data[at] == 54 else 50):
         return 0
     if ends(data, at, low, _DECODE) or one_of(data, at + 2, high, _DECODE):
-        return _CERTAIN
+        return DECODER
     size = ends(data, at, low, _BASE)
     if size == 0:
         return 0
     if data[at] == 51:
-        return _CERTAIN
+        return DECODER
     name = at - size
     if ends(data, name, low, _FROM) or (name > low and data[name - 1] in (45, 95)):
-        return _CERTAIN
+        return DECODER
     # Only to encode is no decoding: an option with a d must follow.
     option = False
     for place in range(at + 2, min(at + 210, high)):
@@ -215,7 +241,7 @@ def _number(data: Bytes, at: int, low: int, high: int) -> int:
             return 0
         option = data[place] == 45 or (option and not BLANK[data[place]])
         if option and lower(data[place]) == 100:
-            return _CERTAIN
+            return DECODER
     return 0
 
 
@@ -223,123 +249,154 @@ def _number(data: Bytes, at: int, low: int, high: int) -> int:
 def _look(  # noqa: C901 - one branch per mark
     data: Bytes, at: int, low: int, high: int, posix: bool
 ) -> int:
-    """The doubts that the mark at `at` raises."""
+    """The bits that the mark at `at` raises."""
     byte = data[at]
     previous = data[at - 1] if at > low else 0
     following = data[at + 1] if at + 1 < high else 0
-    doubts = 0
     if byte in (45, 47, 0xE2):
-        doubts = _option(data, at, low, high)
-    elif byte in (34, 39):
-        rot = (following | 32) == 114 and one_of(data, at + 1, high, _ROT13)
-        doubts = _CERTAIN if rot or splits_word(data, at, low, high) else 0
-    elif byte == 92 and previous != 92:
+        return _option(data, at, low, high)
+    if byte in (34, 39):
+        rot = (following | 32) == 114 and one_of(data, at + 1, high, _ROT13) > 0
+        return (ROT13 if rot else 0) | (QUOTES if splits_word(data, at, low, high) else 0)
+    if byte == 92 and previous != 92:
         place = ahead(data, at, high, False)
         letter = place < high and 97 <= lower(data[place]) <= 122
-        if three_escapes(data, at, high) or (posix and letter and starts_command(data, at, low)):
-            doubts = _CERTAIN
-    elif byte in (37, 33):
-        doubts = _reference(data, at, high)
-        if byte == 37 and ((HEX[following] and at + 2 < high and HEX[data[at + 2]]) or following == 117):
-            doubts |= _PERCENT
-        name = at + 1 + (following == 37)
-        if name + 1 < high and BLANK[data[name + 1]] and one_of(data, ahead(data, name + 1, high, True), high, _IN):
-            doubts = _CERTAIN
-    elif byte == 36 and following != 0:
-        doubts = _dollar(data, at, low, high, posix)
-    elif byte == 96:
-        place = back(data, at, low, False)
-        if following == 96:
-            doubts = _CERTAIN if posix and at + 2 < high and PATH[data[at + 2]] else 0
-        elif place >= low and NAME[data[place]] and WORDLIKE[following]:
-            doubts = _POWERSHELL if posix else _CERTAIN
-            if following in (48, 110, 114, 116) and not (at + 2 < high and WORDLIKE[data[at + 2]]):
-                doubts = 0
-    elif byte == 40:
-        doubts = _CERTAIN if WORD[previous] and ends(data, at, low, _CALLS) else 0
-    elif byte == 123 and posix and PATH[following] and previous != 36:
-        comma = False
-        for place in range(at + 1, high):
-            if data[place] == 125:
-                return _CERTAIN if comma else 0
-            if data[place] == 123 or BLANK[data[place]] or not (comma or data[place] == 44 or PATH[data[place]]):
-                return 0
-            comma = comma or data[place] == 44
-    elif byte == 91:
-        if one_of(data, at, high, _CASTS):
-            return _CERTAIN
-        if is_index(data, at, high) and at > low:
-            if follows_literal(data, at, low):
-                return _CERTAIN
-            for place in range(max(low, at - 90), at):
-                if data[place] == 36 and one_of(data, place, high, _KNOWN):
-                    return _CERTAIN
-    elif byte == 94 and previous != 94:
+        bits = ESCAPE if three_escapes(data, at, high) else 0
+        return bits | (BACKSLASH if posix and letter and starts_command(data, at, low) else 0)
+    if byte in (37, 33):
+        return _percent(data, at, high)
+    if byte == 36 and following != 0:
+        return _dollar(data, at, low, high, posix)
+    if byte == 96:
+        return _backtick(data, at, low, high, posix)
+    if byte == 40 and WORD[previous]:
+        return _call(data, at, low)
+    if byte == 123 and posix and PATH[following] and previous != 36:
+        return BRACE if is_list(data, at, high) else 0
+    if byte == 91:
+        return _bracket(data, at, low, high)
+    if byte == 94 and previous != 94:
         place = at
         while place < high and place - at < 64 and data[place] in (94, 92):
             place += 1
         if place < high and (PATH[data[place]] or data[place - 1] == 92) and previous not in (91, 40, 61, 124):
-            doubts = _POWERSHELL if posix else _CERTAIN
-    elif byte in (43, 38):
-        doubts = _CERTAIN if joins_literals(data, at, low, high) else 0
-    elif byte == 124:
+            return _POWERSHELL_CARET if posix else CARET
+    if byte in (43, 38):
+        return FOLD if joins_literals(data, at, low, high) else 0
+    if byte == 124:
         place = ahead(data, at + 1, high, True)
         place += one_of(data, place, high, _BIN)
-        doubts = _FILTER if one_of(data, place, high, _FILTERS) else 0
-    elif byte == 60:
-        doubts = _CERTAIN if following == 60 and at + 2 < high and data[at + 2] == 60 else 0
-    elif byte == 46:
-        method = (following | 32) in (114, 115) and one_of(data, at + 1, high, _METHODS)
-        doubts = _CERTAIN if method and follows_literal(data, at, low) else 0
-    elif byte == 42:
-        doubts = _CERTAIN if (previous | 32) == 104 and QUOTE[following] else 0
-    elif byte in (51, 54):
-        doubts = _number(data, at, low, high)
-    return doubts
+        return _FILTER if one_of(data, place, high, _FILTERS) else 0
+    if byte == 60:
+        return PIPE if following == 60 and at + 2 < high and data[at + 2] == 60 else 0
+    if byte == 46:
+        method = (following | 32) in (114, 115) and one_of(data, at + 1, high, _METHODS) > 0
+        return FOLD if method and follows_literal(data, at, low) else 0
+    if byte == 42:
+        return DECODER if (previous | 32) == 104 and (QUOTE[following] or following == 92) else 0
+    return _number(data, at, low, high) if byte in (51, 54) else 0
 
 
 @compiled
-def _decides(data: Bytes, low: int, high: int, doubts: int) -> bool:
-    """Whether the words of the line settle one of its doubts."""
-    return (
-        doubts & _CERTAIN != 0
-        or doubts & (_ASSIGNED | _BUILT) == _ASSIGNED | _BUILT
-        or (doubts & _POWERSHELL != 0 and contains(data, low, high, _POWERSHELLS))
-        or (doubts & _SET != 0 and contains(data, low, high, _SETS))
-        or (doubts & _FILTER != 0 and contains(data, low, high, _PRINTS))
-        or (doubts & _XXD != 0 and contains(data, low, high, _XXDS))
-        or (doubts & _PERCENT != 0 and contains(data, low, high, _HOSTS))
-        or (doubts & _OPENSSL != 0 and contains(data, low, high, _OPENSSLS))
-        or (doubts & _SHELL != 0 and _contains_assignment(data, low, high))
-    )
+def _percent(data: Bytes, at: int, high: int) -> int:
+    """What stands at a `%` or `!`: a variable, a loop's name, an encoded byte."""
+    bits = _reference(data, at, high)
+    if data[at] == 33 or at + 2 >= high:
+        return bits
+    if (HEX[data[at + 1]] and HEX[data[at + 2]]) or data[at + 1] == 117:
+        bits |= _HEXES
+    name = at + 1 + (data[at + 1] == 37)
+    if name + 1 < high and BLANK[data[name + 1]]:
+        word = ahead(data, name + 1, high, True)
+        if one_of(data, word, high, _IN) and is_one_word(data, word + 2, high):
+            bits |= FOR
+    return bits
 
 
 @compiled
-def _contains_assignment(data: Bytes, low: int, high: int) -> bool:
-    """Whether a shell word `name=` occurs."""
-    start = low
-    for at in range(low, high):
-        if data[at] == 61 and at > start and not 48 <= data[start] <= 57:
-            return True
-        if not WORD[data[at]]:
-            delimiter = BLANK[data[at]] or QUOTE[data[at]] or data[at] in (59, 38, 124, 40, 92)
-            start = at + 1 if delimiter else high
-    return False
+def _backtick(data: Bytes, at: int, low: int, high: int, posix: bool) -> int:
+    following = data[at + 1] if at + 1 < high else 0
+    if following == 96:
+        return EMPTY if posix and at + 2 < high and PATH[data[at + 2]] else 0
+    place = back(data, at, low, False)
+    if place < low or not NAME[data[place]] or not WORDLIKE[following]:
+        return 0
+    # A line break or a tab of a PowerShell string.
+    if following in (48, 110, 114, 116) and not (at + 2 < high and WORDLIKE[data[at + 2]]):
+        return 0
+    return _POWERSHELL_TICK if posix else BACKTICK
+
+
+@compiled
+def _call(data: Bytes, at: int, low: int) -> int:
+    if ends(data, at, low, _CODERS):
+        return CODES
+    if ends(data, at, low, _DECODERS):
+        return DECODER
+    if ends(data, at, low, _REVERSERS):
+        return REVERSAL
+    if ends(data, at, low, _JOINER):
+        return FOLD
+    return ROT13 if ends(data, at, low, _ROTATOR) else 0
+
+
+@compiled
+def _bracket(data: Bytes, at: int, low: int, high: int) -> int:
+    if one_of(data, at, high, _CASTS):
+        return CODES
+    if at == low or not is_index(data, at, high):
+        return 0
+    if follows_literal(data, at, low):
+        return FOLD
+    for place in range(max(low, at - 90), at):
+        if data[place] == 36 and one_of(data, place, high, _KNOWN):
+            return FOLD
+    return 0
+
+
+@compiled
+def _settled(data: Bytes, low: int, high: int, bits: int) -> int:
+    """The bits with the doubts settled by the words of the line."""
+    if bits & (_POWERSHELL_CARET | _POWERSHELL_TICK) and contains(data, low, high, _POWERSHELLS):
+        bits |= (CARET if bits & _POWERSHELL_CARET else 0) | (BACKTICK if bits & _POWERSHELL_TICK else 0)
+    if bits & _SET and contains(data, low, high, _SETS):
+        bits |= ENVIRONMENT
+    if bits & _ASSIGNED and bits & _BUILT:
+        bits |= VARIABLE
+    if bits & _FILTER and contains(data, low, high, _PRINTS):
+        bits |= PIPE
+    if (bits & _XXD and contains(data, low, high, _XXDS)) or (bits & _OPENSSL and contains(data, low, high, _OPENSSLS)):
+        bits |= DECODER
+    if bits & _HEXES and contains(data, low, high, _HOSTS):
+        bits |= PERCENT
+    if bits & _SHELL and contains_assignment(data, low, high):
+        bits |= SHELL_VARIABLE
+    return bits & EVERYTHING
+
+
+@compiled
+def marks_of(data: Bytes, posix: bool) -> int:
+    """The bits of one text: which decodings have something to undo; `posix` says whose quoting rules apply."""
+    bits = 0
+    for at in range(data.size):
+        if _MARKS[data[at]] and (at + 1 == data.size or _PAIRS[data[at], data[at + 1]]):
+            bits |= _look(data, at, 0, data.size, posix)
+    return _settled(data, 0, data.size, bits)
 
 
 @compiled
 def scan(offsets: npt.NDArray[np.int64], data: Bytes, posix: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """(n,) bool: per row of string buffers whether it may hide text; `posix` says whose quoting rules apply."""
+    """(n,) bool: per row of string buffers whether any decoding has something to undo."""
     found = np.zeros(offsets.size - 1, np.bool_)
     for row in range(offsets.size - 1):
         low = offsets[row]
         # Decoding looks at no more characters, of at most four bytes.
         high = min(offsets[row + 1], low + 4 * _LONGEST)
-        doubts = 0
+        bits = 0
         for at in range(low, high):
             if _MARKS[data[at]] and (at + 1 == high or _PAIRS[data[at], data[at + 1]]):
-                doubts |= _look(data, at, low, high, posix[row])
-                if doubts & _CERTAIN:
+                bits |= _look(data, at, low, high, posix[row])
+                if bits & EVERYTHING:
                     break
-        found[row] = doubts != 0 and _decides(data, low, high, doubts)
+        found[row] = bits != 0 and _settled(data, low, high, bits) != 0
     return found

@@ -1,8 +1,8 @@
 """What the gate's kernels ask about a few bytes: classes, words, literals, the place of a command.
 
 A wrapper's argument loses its quotes and backslashes before it is decoded, so a look steps over backslashes, and takes
-a quote after an option (`-c "`) for the beginning of a text. Numba's cache on disk doesn't notice a change here: who
-changes this file touches `_gate_kernels.py` too.
+a quote after an option (`-c "`) for the beginning of a text. Numba's cache on disk doesn't notice a change here: or
+in `marks.py`: who changes those touches `_gate_kernels.py` too.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ __all__ = [
     "ahead",
     "back",
     "contains",
+    "contains_assignment",
     "ends",
     "follows_literal",
     "is_index",
+    "is_list",
+    "is_one_word",
     "joins_literals",
     "lower",
     "one_of",
@@ -51,7 +54,7 @@ PATH = NAME.copy()
 PATH[list(b"/\\:~")] = True
 BLANK = np.zeros(256, np.bool_)
 BLANK[list(b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f")] = True
-BLANK[[0xC2, 0x85, 0xA0]] = True  # no-break spaces, loosely
+BLANK[128:] = True  # loosely: Unicode has blanks of several bytes
 HEX = np.zeros(256, np.bool_)
 HEX[list(b"0123456789ABCDEFabcdef")] = True
 QUOTE = np.zeros(256, np.bool_)
@@ -233,3 +236,45 @@ def starts_command(data: Bytes, at: int, low: int) -> bool:
         # `echo -e "..."` prints.
         return ends(data, back(data, place + 1, low, True) + 1, low, _ECHO) == 0
     return ends(data, last, place + 1, _LEADERS) == last - place - 1
+
+
+@compiled
+def is_list(data: Bytes, at: int, high: int) -> bool:
+    """Whether the brace at `at` opens a list of words."""
+    comma = False
+    for place in range(at + 1, high):
+        byte = data[place]
+        if byte == 125:
+            return comma
+        if byte == 123 or BLANK[byte] or not (comma or byte == 44 or PATH[byte]):
+            return False
+        comma = comma or byte == 44
+    return False
+
+
+@compiled
+def is_one_word(data: Bytes, at: int, high: int) -> bool:
+    """Whether one word or one literal stands in parentheses at `at`."""
+    place = ahead(data, at, high, True)
+    if place >= high or data[place] != 40:
+        return False
+    place = ahead(data, place + 1, high, True)
+    if place < high and QUOTE[data[place]]:
+        return True
+    while place < high and PATH[data[place]]:
+        place += 1
+    place = ahead(data, place, high, True)
+    return place < high and data[place] == 41
+
+
+@compiled
+def contains_assignment(data: Bytes, low: int, high: int) -> bool:
+    """Whether a shell word `name=` occurs."""
+    start = low
+    for at in range(low, high):
+        if data[at] == 61 and at > start and not 48 <= data[start] <= 57:
+            return True
+        if not WORD[data[at]]:
+            delimiter = BLANK[data[at]] or QUOTE[data[at]] or data[at] in (59, 38, 124, 40, 92)
+            start = at + 1 if delimiter else high
+    return False

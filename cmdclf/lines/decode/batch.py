@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cmdclf.lines.decode.gate import suspects
 from cmdclf.lines.decode.layer import KINDS
-from cmdclf.lines.decode.layers import decode_line
+from cmdclf.lines.decode.layers import MAX_CHARACTERS, decode_line
 from cmdclf.lines.platform import guess_platform
 
 __all__ = ["DecodedBatch", "decode_batch"]
@@ -41,7 +42,7 @@ def decode_batch(lines: pa.StringArray, platform: pa.StringArray | None = None) 
     Lines whose only layers are wrapped commands or whole variables may be left out: their text is in the line already.
     """
     wanted = np.flatnonzero(suspects(lines, platform))
-    cut = np.zeros(len(lines), np.bool_)
+    cut = _beyond_bound(lines)
     rows: list[int] = []
     kinds: list[int] = []
     texts: list[str] = []
@@ -57,3 +58,12 @@ def decode_batch(lines: pa.StringArray, platform: pa.StringArray | None = None) 
     # A lone surrogate, decoded from UTF-16, is no Arrow text.
     text = pa.array([t if t.isascii() else t.encode("utf-8", "replace").decode() for t in texts], pa.string())
     return DecodedBatch(np.array(rows, np.int32), np.array(kinds, np.int8), text, cut)
+
+
+def _beyond_bound(lines: pa.StringArray) -> npt.NDArray[np.bool_]:
+    """Per line whether it is longer than what is looked at: cut, even if its beginning hides nothing."""
+    longest = pc.max(pc.binary_length(lines)).as_py()
+    if longest is None or longest <= MAX_CHARACTERS:
+        return np.zeros(len(lines), np.bool_)
+    beyond = pc.fill_null(pc.greater(pc.utf8_length(lines), MAX_CHARACTERS), False)
+    return np.array(beyond.to_numpy(zero_copy_only=False), np.bool_)

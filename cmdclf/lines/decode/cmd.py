@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from cmdclf.lines.decode import marks
 from cmdclf.lines.decode.cmd_variables import set_by, substring
 from cmdclf.lines.decode.layer import Decoding, Layer, Text
 from cmdclf.lines.decode.quoting import unquoted
@@ -106,7 +107,7 @@ def _cmd_wrapper(text: Text) -> Iterator[Layer]:
 
 DECODINGS = (
     Decoding("cmd_wrapper", ("cmd", "%comspec%"), _cmd_wrapper),
-    Decoding("for_loop", ("for ",), _for_loop),
-    Decoding("carets", ("^",), _carets, rewrites=True),
-    Decoding("empty_quotes", ('"', "'"), _empty_quotes, rewrites=True),
+    Decoding("for_loop", ("for ",), _for_loop, marks=marks.FOR | marks.ENVIRONMENT),
+    Decoding("carets", ("^",), _carets, rewrites=True, marks=marks.CARET),
+    Decoding("empty_quotes", ('"', "'"), _empty_quotes, rewrites=True, marks=marks.QUOTES),
 )

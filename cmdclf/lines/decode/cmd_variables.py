@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from cmdclf.lines.decode import marks
 from cmdclf.lines.decode.layer import Decoding, Layer, Text
 
-__all__ = ["DECODINGS", "set_by", "substring"]
+__all__ = ["DECODINGS", "replaced", "set_by", "substring"]
 
 # What every Windows has, with the values of a default installation: obfuscators cut letters out of these.
 _VARIABLES = {
@@ -67,9 +68,9 @@ def _environment(text: Text) -> Iterator[Layer]:
         if match[3] is not None:
             value = substring(value, int(match[3]), None if match[4] is None else int(match[4]))
         elif match[5] is not None:
-            if not text.budget.spend(len(value)):
+            if not text.budget.spend(4 * len(value)):
                 return match[0]
-            value = re.sub(re.escape(match[5]), lambda _: match[6], value, flags=re.IGNORECASE)[:_MAX_VALUE]
+            value = replaced(value, match[5], match[6])[:_MAX_VALUE]
         # A line of many short references to one long value must not grow without bound.
         room -= len(value)
         if room < 0:
@@ -80,6 +81,11 @@ def _environment(text: Text) -> Iterator[Layer]:
 
     result = _REFERENCE.sub(expanded, text.raw)
     yield Layer("env" if hides else "plain-env", result)
+
+
+def replaced(value: str, old: str, new: str) -> str:
+    """The value with a text replaced wherever it stands, in any case of its letters."""
+    return re.sub(re.escape(old), new.replace("\\", r"\\"), value, flags=re.IGNORECASE)
 
 
 def set_by(raw: str) -> dict[str, str]:
@@ -126,6 +132,12 @@ def _powershell_environment(text: Text) -> Iterator[Layer]:
 
 DECODINGS = (
     Decoding("environment", ("%", "!"), _environment, rewrites=True),
-    Decoding("indexed_variables", ("env:", "$shellid", "$pshome", "preference"), _indexed_variables, rewrites=True),
+    Decoding(
+        "indexed_variables",
+        ("env:", "$shellid", "$pshome", "preference"),
+        _indexed_variables,
+        rewrites=True,
+        marks=marks.FOLD,
+    ),
     Decoding("powershell_environment", ("env:",), _powershell_environment, rewrites=True),
 )

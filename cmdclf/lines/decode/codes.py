@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from cmdclf.lines.decode import marks
 from cmdclf.lines.decode.layer import Decoding, Layer, Text
 from cmdclf.lines.decode.literals import literal
 from cmdclf.lines.decode.payload import base64_bytes, bytes_text, numbers
@@ -110,11 +111,10 @@ def _xor(text: Text) -> Iterator[Layer]:
 
 
 DECODINGS = (
-    Decoding("xor", ("-bxor",), _xor),
-    Decoding("char_codes", ("[char]",), _char_codes, rewrites=True),
+    Decoding("xor", ("-bxor",), _xor, marks=marks.CODES),
+    Decoding("char_codes", ("[char]",), _char_codes, rewrites=True, marks=marks.CODES),
     Decoding(
         "number_lists", ("[char]", "[char[", "[byte[", "fromcharcode", "chr(", "bytes(", "bytearray("), _number_lists,
-        rewrites=True,
-    ),
-    Decoding("chr_calls", ("chr(", "chrw(", "chrb("), _chr_calls, rewrites=True),
+        rewrites=True, marks=marks.CODES),
+    Decoding("chr_calls", ("chr(", "chrw(", "chrb("), _chr_calls, rewrites=True, marks=marks.CODES),
 )  # fmt: skip

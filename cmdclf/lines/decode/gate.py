@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cmdclf.lines.decode._gate_kernels import scan
+from cmdclf.lines.decode._gate_kernels import marks_of, scan
 from cmdclf.lines.platform import guess_platform
 
-__all__ = ["suspects"]
+__all__ = ["suspects", "text_marks"]
 
 
 def suspects(lines: pa.StringArray, platform: pa.StringArray | None = None) -> npt.NDArray[np.bool_]:
@@ -43,3 +43,8 @@ def suspects(lines: pa.StringArray, platform: pa.StringArray | None = None) -> n
     if lines.null_count:
         found &= lines.is_valid().to_numpy(zero_copy_only=False)
     return found
+
+
+def text_marks(text: str, *, posix: bool) -> int:
+    """The bits of `marks.py` that one text shows: which decodings have something to undo."""
+    return int(marks_of(np.frombuffer(text.encode("utf-8", "replace"), np.uint8), posix))

@@ -48,13 +48,17 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text under decoding: bounded in length, with what most decodings ask first."""
+    """A text under decoding: bounded in length, with what most decodings ask first.
+
+    `marks` are the bits of `marks.py` that the gate saw in it.
+    """
 
     raw: str
     lower: str
     windows: bool
     limit: int
     budget: Budget
+    marks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,11 @@ class Decoding:
         apply: yields layers, in linear time; may yield the text unchanged (the loop drops that).
         rewrites: it changes the text in place (a caret removed), so what follows sees only the new text; otherwise it
             takes a text out of the text (an encoded payload).
+        marks: the gate's bits of which one must be seen in the text; 0: the triggers alone decide.
     """
 
     name: str
     triggers: tuple[str, ...]
     apply: Callable[[Text], Iterator[Layer]]
     rewrites: bool = False
+    marks: int = 0

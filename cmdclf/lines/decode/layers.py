@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from cmdclf.lines.decode import cmd, cmd_variables, codes, literals, pipes, powershell, script, shell, variables
+from cmdclf.lines.decode.gate import text_marks
 from cmdclf.lines.decode.layer import Budget, Decoding, Layer, Text
+from cmdclf.lines.decode.marks import EVERYTHING
 from cmdclf.lines.platform import guess_platform
 
-__all__ = ["DECODINGS", "Decoded", "decode_layers", "decode_line"]
+__all__ = ["DECODINGS", "MAX_CHARACTERS", "Decoded", "decode_layers", "decode_line"]
 
 #: All decodings in the order in which they are tried: what rewrites in place, then what takes texts out.
 DECODINGS: tuple[Decoding, ...] = tuple(
@@ -22,9 +24,12 @@ DECODINGS: tuple[Decoding, ...] = tuple(
         key=lambda decoding: not decoding.rewrites,
     )
 )  # fmt: skip
-_REWRITES = tuple(d for d in DECODINGS if d.rewrites)
-_EXTRACTS = tuple(d for d in DECODINGS if not d.rewrites)
+_ALWAYS = EVERYTHING + 1
+_REWRITES = tuple((d.marks or _ALWAYS, d) for d in DECODINGS if d.rewrites)
+_EXTRACTS = tuple((d.marks or _ALWAYS, d) for d in DECODINGS if not d.rewrites)
 
+#: Bound of one text, in characters.
+MAX_CHARACTERS = 65536
 _MAX_LAYERS = 32
 # Texts put together by one rewriting are taken apart by another (`'{1}{0}' -f ('x'+'y'),'z'`), so often at most.
 _MAX_ROUNDS = 6
@@ -42,7 +47,9 @@ class Decoded:
     cut: bool
 
 
-def decode_layers(line: str, platform: str | None = None, *, max_depth: int = 4, max_bytes: int = 65536) -> list[Layer]:
+def decode_layers(
+    line: str, platform: str | None = None, *, max_depth: int = 4, max_bytes: int = MAX_CHARACTERS
+) -> list[Layer]:
     """The decoded layers of a command line, outermost first; empty where it hides nothing.
 
     At each level, what changes the text in place (carets, variables, ...) is undone first, one after the other; then
@@ -63,14 +70,19 @@ def decode_layers(line: str, platform: str | None = None, *, max_depth: int = 4,
     return decode_line(line, platform, max_depth=max_depth, max_bytes=max_bytes).layers
 
 
-def decode_line(line: str, platform: str | None = None, *, max_depth: int = 4, max_bytes: int = 65536) -> Decoded:
-    """As `decode_layers`, with whether one of the bounds (depth, size, layers, steps) cut the work short."""
+def decode_line(
+    line: str, platform: str | None = None, *, max_depth: int = 4, max_bytes: int = MAX_CHARACTERS, gated: bool = True
+) -> Decoded:
+    """As `decode_layers`, with whether one of the bounds (depth, size, layers, steps) cut the work short.
+
+    `gated=False` tries every decoding on every text. The layers are the same; it is there to test that.
+    """
     limit = max(0, max_bytes)
     start = line[:limit]
     if platform is None:
         platform = guess_platform(pa.array([start.encode("utf-8", "replace").decode()]))[0].as_py()
     windows = platform == "windows"
-    found = _Found(start, limit, Budget(_STEPS, cut=len(line) > limit))
+    found = _Found(start, limit, Budget(_STEPS, cut=len(line) > limit), gated)
     level = [start]
     for _ in range(max_depth):
         inner: list[str] = []
@@ -86,10 +98,11 @@ def decode_line(line: str, platform: str | None = None, *, max_depth: int = 4, m
 class _Found:
     """The layers so far, within their bounds and each text once."""
 
-    def __init__(self, start: str, limit: int, budget: Budget) -> None:
+    def __init__(self, start: str, limit: int, budget: Budget, gated: bool) -> None:
         self.layers: list[Layer] = []
         self.limit = limit
         self.budget = budget
+        self.gated = gated
         self.full = False
         self.seen = {start.strip()}
         self._room = 4 * limit
@@ -114,7 +127,7 @@ class _Found:
 
 def _hides_more(raw: str, windows: bool, found: _Found) -> bool:
     """Whether a text that the depth left alone has layers of its own."""
-    probe = _Found(raw, found.limit, found.budget)
+    probe = _Found(raw, found.limit, found.budget, found.gated)
     probe.seen |= found.seen
     _one_level(raw, windows, probe)
     return bool(probe.layers)
@@ -124,8 +137,8 @@ def _one_level(raw: str, windows: bool, found: _Found) -> list[str]:
     text = _text(raw, windows, found)
     for _ in range(_MAX_ROUNDS):
         before = text
-        for decoding in _REWRITES:
-            if not _applies(decoding, text, found):
+        for mark, decoding in _REWRITES:
+            if not text.marks & mark or not _applies(decoding, text, found):
                 continue
             for layer in decoding.apply(text):
                 kept = found.add(layer)
@@ -134,8 +147,8 @@ def _one_level(raw: str, windows: bool, found: _Found) -> list[str]:
         if text is before or found.full:
             break
     inner: list[str] = []
-    for decoding in _EXTRACTS:
-        if _applies(decoding, text, found):
+    for mark, decoding in _EXTRACTS:
+        if text.marks & mark and _applies(decoding, text, found):
             for layer in decoding.apply(text):
                 kept = found.add(layer)
                 if kept is not None:
@@ -156,4 +169,6 @@ def _applies(decoding: Decoding, text: Text, found: _Found) -> bool:
 def _text(raw: str, windows: bool, found: _Found) -> Text:
     lower = raw.lower()
     # PowerShell runs elsewhere too, but what its lines look like is the same.
-    return Text(raw, lower, windows or "powershell" in lower[:200], found.limit, found.budget)
+    windows = windows or "powershell" in lower[:200]
+    bits = text_marks(raw, posix=not windows) if found.gated else EVERYTHING
+    return Text(raw, lower, windows, found.limit, found.budget, bits | _ALWAYS)

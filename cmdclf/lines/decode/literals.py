@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from cmdclf.lines.decode import marks
+from cmdclf.lines.decode.cmd_variables import replaced
 from cmdclf.lines.decode.layer import Decoding, Kind, Layer, Text
 
 __all__ = ["DECODINGS", "LITERAL", "literal", "value"]
@@ -55,6 +57,8 @@ _BACKWARDS = re.compile(
 _OPERATOR = re.compile(r"-[a-zA-Z]{1,12}$")
 _REVERSED_MIN = 4
 _MAX_VALUE = 8192
+# What folding one expression costs, however short, in steps.
+_CALL = 100
 _META = re.compile(r"\\(.)|[.^$*+?()\[\]{}|\\]")
 
 
@@ -115,9 +119,9 @@ def _format_operator(text: Text) -> Iterator[Layer]:
 def _replacement(text: Text) -> Iterator[Layer]:
     """`'iQx' -replace 'Q','e'`, `'iQx'.Replace('Q','e')` -> `'iex'`, also in chains."""
 
-    def replaced(match: re.Match[str]) -> str:
+    def folded(match: re.Match[str]) -> str:
         source = value(match[1])
-        if _is_right_side(match) or not text.budget.spend(len(source)):
+        if not text.budget.spend(_CALL + 4 * len(source)) or _is_right_side(match):
             return match[0]
         if match[4]:
             old, new = value(match[4]), value(match[5])
@@ -128,15 +132,15 @@ def _replacement(text: Text) -> Iterator[Layer]:
                 # A real regular expression: what it does is not undone here.
                 return match[0]
             old, new = _META.sub(r"\1", pattern), value(match[3]) if match[3] else ""
-            result = re.sub(re.escape(old), lambda _: new, source, flags=re.IGNORECASE)
+            result = replaced(source, old, new)
         return literal(result[:_MAX_VALUE])
 
     raw = text.raw
     for _ in range(32):
-        folded = _REPLACE.sub(replaced, raw)
-        if folded == raw or not text.budget.spend(len(raw)):
+        after = _REPLACE.sub(folded, raw)
+        if after == raw or not text.budget.spend(len(raw)):
             break
-        raw = folded
+        raw = after
     yield Layer("replace", raw)
 
 
@@ -202,11 +206,13 @@ def _reversal(text: Text) -> Iterator[Layer]:
 _MAX_REVERSED = 64
 
 DECODINGS = (
-    Decoding("reversal", ("[array]::reverse(", "strreverse(", ".reverse()", "reversed("), _reversal),
-    Decoding("concatenation", ("'+", "' +", '"+', '" +', '"&', '" &'), _concatenation, rewrites=True),
-    Decoding("replacement", ("replace",), _replacement, rewrites=True),
-    Decoding("format_operator", ("-f",), _format_operator, rewrites=True),
-    Decoding("splitting", ("split",), _splitting, rewrites=True),
-    Decoding("indices", ("'[", '"[', "' [", ")["), _indices, rewrites=True),
-    Decoding("joined", ("join",), _joined, rewrites=True),
+    Decoding(
+        "reversal", ("[array]::reverse(", "strreverse(", ".reverse()", "reversed("), _reversal, marks=marks.REVERSAL
+    ),
+    Decoding("concatenation", ("'+", "' +", '"+', '" +', '"&', '" &'), _concatenation, rewrites=True, marks=marks.FOLD),
+    Decoding("replacement", ("replace",), _replacement, rewrites=True, marks=marks.FOLD),
+    Decoding("format_operator", ("-f",), _format_operator, rewrites=True, marks=marks.FOLD),
+    Decoding("splitting", ("split",), _splitting, rewrites=True, marks=marks.FOLD),
+    Decoding("indices", ("'[", '"[', "' [", ")["), _indices, rewrites=True, marks=marks.FOLD),
+    Decoding("joined", ("join",), _joined, rewrites=True, marks=marks.FOLD),
 )

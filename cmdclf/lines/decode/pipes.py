@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from cmdclf.lines.decode import marks
 from cmdclf.lines.decode.layer import Decoding, Kind, Layer, Text
 from cmdclf.lines.decode.payload import base32_text, base64_text, hex_text
 
@@ -34,6 +35,7 @@ _ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
 _CUT = re.compile(r"\s{0,4}\|\s{0,4}(?:cut|awk|head|grep)\b")
 _MAX_FILTERS = 8
 _TR_MIN = 3
+_LOOK_BACK = 120
 
 
 def _pipeline(text: Text) -> Iterator[Layer]:
@@ -56,7 +58,9 @@ def _pipeline(text: Text) -> Iterator[Layer]:
         if kind is not None and not (kind == "reverse" and _CUT.match(text.raw, at)):
             yield Layer(kind, source)
     for match in _HERE.finditer(text.raw):
-        step = _BEFORE.search(text.raw[max(0, match.start() - 120) : match.start()])
+        if not text.budget.spend(3 * _LOOK_BACK):
+            return
+        step = _BEFORE.search(text.raw[max(0, match.start() - _LOOK_BACK) : match.start()])
         done = _filtered(step[1], step[2], _unquoted(match[1]), text) if step else None
         if done is not None:
             yield Layer(*done)
@@ -125,4 +129,6 @@ def _expanded(letters: str) -> str:
     return "".join(out)
 
 
-DECODINGS = (Decoding("pipeline", ("| ", "|r", "|t", "|b", "|x", "|o", "|s", "|/", "<<<"), _pipeline),)
+DECODINGS = (
+    Decoding("pipeline", ("| ", "|r", "|t", "|b", "|x", "|o", "|s", "|/", "<<<"), _pipeline, marks=marks.PIPE),
+)

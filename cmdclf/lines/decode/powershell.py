@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from cmdclf.lines.decode import marks
 from cmdclf.lines.decode.layer import Decoding, Layer, Text
 from cmdclf.lines.decode.payload import base64_text
 from cmdclf.lines.decode.quoting import unquoted
@@ -60,11 +61,12 @@ def _command(text: Text) -> Iterator[Layer]:
 
 DECODINGS = (
     Decoding("powershell_command", ("powershell", "pwsh"), _command),
-    Decoding("encoded_command", ("-e", "/e", "–e", "—e", "―e"), _encoded_command),
+    Decoding("encoded_command", ("-e", "/e", "–e", "—e", "―e"), _encoded_command, marks=marks.ENCODED),
     Decoding(
         "base64_literals",
         ("frombase64string", "b64decode", "decode64", "decode_base64", "atob(", "b64_decode"),
         _base64_literals,
+        marks=marks.DECODER,
     ),
-    Decoding("backticks", ("`",), _backticks, rewrites=True),
+    Decoding("backticks", ("`",), _backticks, rewrites=True, marks=marks.BACKTICK),
 )

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
+from cmdclf.lines.decode import marks
 from cmdclf.lines.decode.layer import Decoding, Layer, Text
 from cmdclf.lines.decode.literals import LITERAL
 
@@ -34,7 +35,11 @@ def _rot13(text: Text) -> Iterator[Layer]:
 
 DECODINGS = (
     Decoding(
-        "percent", ("mshta", "javascript:", "vbscript:", "unescape", "decodeuri", "unquote("), _percent, rewrites=True
+        "percent",
+        ("mshta", "javascript:", "vbscript:", "unescape", "decodeuri", "unquote("),
+        _percent,
+        rewrites=True,
+        marks=marks.PERCENT,
     ),
-    Decoding("rot13", ("rot13", "rot_13", "rot-13"), _rot13),
+    Decoding("rot13", ("rot13", "rot_13", "rot-13"), _rot13, marks=marks.ROT13),
 )

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from cmdclf.lines.decode import marks
 from cmdclf.lines.decode.layer import Decoding, Layer, Text
 from cmdclf.lines.decode.payload import base32_text, base64_text, bytes_text, hex_text
 from cmdclf.lines.decode.quoting import shell_word
 
 __all__ = ["DECODINGS"]
 
-_SH = re.compile(
-    r"(?<![\w.-])(?:ba|z|da|k|a|c|tc|fi)?sh[\"']?\s{1,8}(?:-{1,2}[\w-]{1,30}\s{1,4}){0,4}-[a-z]{0,6}c[a-z]{0,3}\s{1,8}"
-)
-_SU = re.compile(r"(?<![\w.-])su\s[^|;&]{0,60}?(?:-c|--command)[\s=]{1,4}")
+# Begins with a literal, which is searched for at memory's speed; the shell's name before it is looked at after.
+_SH = re.compile(r"sh[\"']?\s{1,8}(?:-{1,2}[\w-]{1,30}\s{1,4}){0,4}-[a-z]{0,6}c[a-z]{0,3}\s{1,8}")
+_SHELL_NAME = re.compile(r"(?:^|[^\w.-])(?:ba|z|da|k|a|c|tc|fi)?$")
+_SU = re.compile(r"su(?<![\w.-]su)\s[^|;&]{0,60}?(?:-c|--command)[\s=]{1,4}")
+_PROGRAMS = ("python", "perl", "ruby", "node", "php", "osascript")
 _SCRIPT = re.compile(
     r"(?<![\w.-])(?:python[\d.]{0,5}|perl|ruby|node|php|osascript)[\"']?\s{1,8}(?:-\w{1,10}\s{1,4}){0,3}-\w{0,4}[cer]\s{1,8}"
 )
@@ -27,7 +29,7 @@ _BASE32_RUN = re.compile(r"(?<![A-Za-z0-9=])[A-Z2-7]{8,}={0,6}(?![A-Za-z0-9])")
 _HEX_RUN = re.compile(r"(?<![0-9A-Fa-f])(?:[0-9A-Fa-f]{2}){4,}(?![0-9A-Fa-f])")
 _XXD_BACK = re.compile(r"xxd\s[^|;&]{0,30}?-\w{0,3}r")
 _IFS = re.compile(r"\$\{IFS[^}]{0,20}\}|\$IFS(?:\$\d)?(?!\w)")
-_BRACE = re.compile(r"(?:(?<=^)|(?<=[\s;|&(]))\{([\w./-]{1,200}(?:,[^,{}\s]{1,200}){1,32})\}(?=$|[\s;|&)\"'<>])")
+_BRACE = re.compile(r"\{(?<![^\s;|&(]\{)([\w./-]{1,200}(?:,[^,{}\s]{1,200}){1,32})\}(?=$|[\s;|&)\"'<>])")
 _SLASHED = re.compile(
     r"'[^']*'|\"[^\"]*\"|(?:^|(?<=[;|&])\s{0,4}(?=[\w./]))[\w./]{0,60}(?:\\[a-zA-Z][\w./]{0,60}){1,16}"
 )
@@ -40,10 +42,21 @@ _ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})|\\u00([0-9a-fA-F]{2})|\\0?([0-3][0-7]
 
 def _sh_wrapper(text: Text) -> Iterator[Layer]:
     """`bash -lc 'X'`, `su root -c X`, `eval "X"`, `python3 -c 'X'` -> `X`."""
-    for pattern in (_SH, _SU, _EVAL, _SCRIPT):
-        match = pattern.search(text.raw)
+    raw = text.raw
+    found = [_shell_call(raw) if "sh" in raw else None]
+    found.append(_SU.search(raw) if "su" in raw else None)
+    found.append(_EVAL.search(raw) if "eval" in raw else None)
+    found.append(_SCRIPT.search(raw) if any(program in raw for program in _PROGRAMS) else None)
+    for match in found:
         if match:
-            yield Layer("wrapper", shell_word(text.raw[match.end() :]))
+            yield Layer("wrapper", shell_word(raw[match.end() :]))
+
+
+def _shell_call(raw: str) -> re.Match[str] | None:
+    for match in _SH.finditer(raw):
+        if _SHELL_NAME.search(raw[max(0, match.start() - 3) : match.start()]):
+            return match
+    return None
 
 
 def _base64_pipe(text: Text) -> Iterator[Layer]:
@@ -105,6 +118,8 @@ def _escapes(text: Text) -> Iterator[Layer]:
     """Runs of `\\x77\\x68`, `\\167` as in `$'...'`, `echo -e` and `printf` -> their characters."""
 
     def plain(match: re.Match[str]) -> str:
+        if match[0].count("\\x") * 4 == len(match[0]):
+            return hex_text(match[0].replace("\\x", ""), text.limit) or match[0]
         codes = [int(x or u, 16) if x or u else int(o, 8) for x, u, o in _ESCAPE.findall(match[0])]
         return bytes_text(bytes(c & 255 for c in codes), text.limit) or match[0]
 
@@ -113,12 +128,12 @@ def _escapes(text: Text) -> Iterator[Layer]:
 
 DECODINGS = (
     Decoding("sh_wrapper", ("sh", "su", "eval", "python", "perl", "ruby", "node", "php", "osascript"), _sh_wrapper),
-    Decoding("base64_pipe", ("base64", "openssl"), _base64_pipe),
-    Decoding("hex_pipe", ("xxd", "fromhex", "unhexlify", "'h*'", '"h*"'), _hex_pipe),
-    Decoding("base32", ("base32", "b32decode"), _base32),
-    Decoding("nothing", ("$@", "$*", "$()", "``"), _nothing, rewrites=True),
-    Decoding("field_separator", ("$ifs", "${ifs"), _field_separator, rewrites=True),
-    Decoding("braces", ("{",), _braces, rewrites=True),
-    Decoding("backslashes", ("\\",), _backslashes, rewrites=True),
-    Decoding("escapes", ("\\x", "\\u00", "\\0", "\\1"), _escapes, rewrites=True),
+    Decoding("base64_pipe", ("base64", "openssl"), _base64_pipe, marks=marks.DECODER),
+    Decoding("hex_pipe", ("xxd", "fromhex", "unhexlify", "'h*'", '"h*"'), _hex_pipe, marks=marks.DECODER),
+    Decoding("base32", ("base32", "b32decode"), _base32, marks=marks.DECODER),
+    Decoding("nothing", ("$@", "$*", "$()", "``"), _nothing, rewrites=True, marks=marks.EMPTY),
+    Decoding("field_separator", ("$ifs", "${ifs"), _field_separator, rewrites=True, marks=marks.EMPTY),
+    Decoding("braces", ("{",), _braces, rewrites=True, marks=marks.BRACE),
+    Decoding("backslashes", ("\\",), _backslashes, rewrites=True, marks=marks.BACKSLASH),
+    Decoding("escapes", ("\\x", "\\u00", "\\0", "\\1"), _escapes, rewrites=True, marks=marks.ESCAPE),
 )

@@ -7,39 +7,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
+from cmdclf.lines.decode import marks
 from cmdclf.lines.decode.layer import Decoding, Layer, Text
 from cmdclf.lines.decode.literals import LITERAL, literal
 
 __all__ = ["DECODINGS"]
 
 _MAX_NAMES = 64
+_MAX_USES = 2048
+_MAX_TRIES = 8
+_LOOK = 64
+_SH_DELIMITERS = " \t\r\n;&|(\"'"
 _PS_ASSIGNED = re.compile(
     rf"\$(\w{{1,40}})\s{{0,4}}=\s{{0,4}}({LITERAL})(?=\s{{0,4}}(?:[;)}}\r\n]|\.tochararray|$))", re.IGNORECASE
 )
-# Called, put beside another, or taken apart.
-_PS_BUILT = re.compile(
-    r"(?i)(?:(?:^|[\s;({=])[&.]\s{0,2}\(?\s{0,2}|(?:iex|invoke-expression)\s{0,2}\(?\s{0,2}|\+\s{0,2})[\"']?\$\{?(\w{1,40})"
-    r"|\$\{?(\w{1,40})\}?(?:\s{0,2}\+(?!=)|\$|\[-?\d|\.(?:replace|split|substring|tochararray)"
-    r"|\s{0,2}-(?:join|split|[ci]?replace|f|bxor)\b)"
+# Called or added before the name; put beside another or taken apart after it.
+_PS_BEFORE = re.compile(
+    r"(?i)(?:(?:^|[\s;({=])[&.]\s{0,2}\(?\s{0,2}|(?:iex|invoke-expression)\s{0,2}\(?\s{0,2}|\+\s{0,2})[\"']?$"
+)
+_PS_AFTER = re.compile(
+    r"(?i)\s{0,2}\+(?!=)|\$|\[-?\d|\.(?:replace|split|substring|tochararray)|\s{0,2}-(?:join|split|[ci]?replace|f|bxor)\b"
 )
 _PS_USE = re.compile(r"\$\{?(\w{1,40})\}?(?!\s{0,4}=[^=]|\w)")
 _WITHIN = re.compile(r"[\w$/\\:]")
 _DOUBLE = re.compile(r"\"[^\"]{0,2000}\"")
-_SH_ASSIGNED = re.compile(
-    r"(?:^|(?<=[\s;&|(\"']))([A-Za-z_]\w{0,40})=('[^']{0,500}'|\"[^\"$`]{0,500}\"|[\w./:@%+,-]{0,500})(?=[\s;&|)]|$)"
-)
-_SH_BUILT = re.compile(
-    r"(?:^|[;&|(`\n]|(?<![\w-])(?:eval|exec|then|do)\s)\s{0,4}\"?[\w./-]{0,40}\$\{?([A-Za-z_]\w{0,40})"
-    r"|\$\{?([A-Za-z_]\w{0,40})\}?\$"
-)
+_SH_VALUE = re.compile(r"('[^']{0,500}'|\"[^\"$`]{0,500}\"|[\w./:@%+,-]{0,500})(?=[\s;&|)]|$)")
+_SH_BEFORE = re.compile(r"(?:^|[;&|(`\n]|(?<![\w-])(?:eval|exec|then|do)\s)\s{0,4}\"?[\w./-]{0,40}$")
 _SH_USE = re.compile(r"\$(?:\{([A-Za-z_]\w{0,40})\}|([A-Za-z_]\w{0,40}))")
 
 
 def _powershell_variables(text: Text) -> Iterator[Layer]:
     """`$a='ie';$b='x';&($a+$b)` -> `...;&('ie'+'x')`, `"$a$b"` -> `"iex"`."""
     known = {m[1].lower(): m[2][1:-1] for m, _ in zip(_PS_ASSIGNED.finditer(text.raw), range(_MAX_NAMES), strict=False)}
-    if not known or not any((m[1] or m[2]).lower() in known for m in _PS_BUILT.finditer(text.raw)):
+    if not known or not any(_is_built(m, text) for m in _PS_USE.finditer(text.raw) if m[1].lower() in known):
         return
     room = text.limit
 
@@ -60,17 +62,22 @@ def _powershell_variables(text: Text) -> Iterator[Layer]:
     yield Layer("variable", _PS_USE.sub(lambda n: use(n, quoted=True), inside))
 
 
+def _is_built(match: re.Match[str], text: Text) -> bool:
+    if not text.budget.spend(_LOOK):
+        return False
+    before = match.string[max(0, match.start() - _LOOK) : match.start()]
+    return bool(_PS_AFTER.match(match.string, match.end()) or _PS_BEFORE.search(before))
+
+
 def _shell_variables(text: Text) -> Iterator[Layer]:
     """`a=c;b=at;$a$b /etc/hosts` -> `a=c;b=at;cat /etc/hosts`."""
     if text.windows:
         return
-    known = {}
-    for match, _ in zip(_SH_ASSIGNED.finditer(text.raw), range(_MAX_NAMES), strict=False):
-        quoted = match[2][:1] in ("'", '"')
-        word = match[2][1:-1] if quoted else match[2]
-        if any(map(str.isalpha, word)):
-            known[match[1]] = word
-    if not known or not any((m[1] or m[2]) in known for m in _SH_BUILT.finditer(text.raw)):
+    uses = list(islice(_SH_USE.finditer(text.raw), _MAX_USES))
+    # What is used and set: to look for every assignment costs more.
+    names = list(dict.fromkeys(m[1] or m[2] for m in uses))[:_MAX_NAMES]
+    known = {name: value for name in names if (value := _assigned(name, text)) and any(map(str.isalpha, value))}
+    if not any(_is_command(m, text) for m in uses if (m[1] or m[2]) in known):
         return
     room = text.limit
 
@@ -88,7 +95,29 @@ def _shell_variables(text: Text) -> Iterator[Layer]:
     yield Layer("variable", _SH_USE.sub(use, text.raw))
 
 
+def _assigned(name: str, text: Text) -> str | None:
+    """The last value that a shell line gives the name."""
+    at = len(text.raw)
+    for _ in range(_MAX_TRIES):
+        at = text.raw.rfind(name + "=", 0, at)
+        if at < 0 or not text.budget.spend(len(text.raw) // 8):
+            return None
+        match = _SH_VALUE.match(text.raw, at + len(name) + 1)
+        if match and (at == 0 or text.raw[at - 1] in _SH_DELIMITERS):
+            return match[1].strip("'\"") if match[1][:1] in ("'", '"') else match[1]
+    return None
+
+
+def _is_command(match: re.Match[str], text: Text) -> bool:
+    """Whether the variable is, or is part of, a command's name, or stands beside another."""
+    if not text.budget.spend(_LOOK):
+        return False
+    if match.string.startswith("$", match.end()):
+        return True
+    return _SH_BEFORE.search(match.string[max(0, match.start() - _LOOK) : match.start()]) is not None
+
+
 DECODINGS = (
-    Decoding("powershell_variables", ("$",), _powershell_variables, rewrites=True),
-    Decoding("shell_variables", ("$",), _shell_variables, rewrites=True),
+    Decoding("powershell_variables", ("$",), _powershell_variables, rewrites=True, marks=marks.VARIABLE),
+    Decoding("shell_variables", ("$",), _shell_variables, rewrites=True, marks=marks.SHELL_VARIABLE),
 )
