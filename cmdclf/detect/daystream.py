@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -192,17 +191,17 @@ class StreamedDay:
             return DayModel.load(folder)
         with self._timed("count"):
             smallest = SmallestIds(fit_rows)
-            rarities: list[Rarity] = []
+            whole = Rarity(model.maker.buckets)
             adding = threading.Lock()
 
             def count(_: Part, batches: Iterator[pa.RecordBatch]) -> None:
                 rarity = count_lines(batches, model.maker, smallest)
                 with adding:  # at once, or a long day would keep one per part
-                    rarities[:] = [merged([*rarities, rarity])]
+                    whole.merge(rarity)
 
             self._each_part("count", parts.files, count)
         with self._timed("fit"):
-            model.fit(smallest.table(), rarities[0])
+            model.fit(smallest.table(), whole)
             partial = folder.with_name(folder.name + ".partial")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
@@ -282,18 +281,6 @@ def write_top(path: Path, top: pa.Table) -> None:
     partial = path.with_suffix(".partial")
     pq.write_table(top, partial)
     partial.rename(path)
-
-
-def merged(rarities: Sequence[Rarity]) -> Rarity:
-    """The counts of all together."""
-    whole: dict[str, npt.NDArray[Any]] = dict(rarities[0].arrays())
-    for rarity in rarities[1:]:
-        more: dict[str, npt.NDArray[Any]] = dict(rarity.arrays())
-        whole = {
-            name: np.minimum(values.astype(np.int64) + more[name], np.iinfo(values.dtype).max).astype(values.dtype)
-            for name, values in whole.items()
-        }
-    return Rarity.from_arrays(whole)
 
 
 def _cores() -> int:
