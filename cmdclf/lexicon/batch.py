@@ -12,8 +12,8 @@ from cmdclf.errors import LexiconError
 from cmdclf.lexicon.assembly import Assembly
 from cmdclf.lexicon.estate import Estate, default_estate
 from cmdclf.lexicon.render import encode_payload, filled, text_parts
-from cmdclf.lexicon.slot_programs import SLOT_PROGRAMS, SlotProgram, slot_stem
-from cmdclf.lexicon.slots import SlotContext, slot_function
+from cmdclf.lexicon.slot_programs import SLOT_PROGRAMS, SlotProgram
+from cmdclf.lexicon.slots import SlotContext, slot_stem
 from cmdclf.lexicon.template import Template
 
 __all__ = ["BatchRenderer"]
@@ -114,10 +114,10 @@ class BatchRenderer:
         for name, args in dict.fromkeys(used):
             if name == _PAYLOAD:
                 continue
-            slot_function(name)
-            if slot_stem(name) in SLOT_PROGRAMS:
+            stem = slot_stem(name)
+            if stem in SLOT_PROGRAMS:
                 continue
-            table = self._table(template.platform, slot_stem(name), args)
+            table = self._table(template.platform, stem, args)
             if table is None:
                 together.append((name, args))
             else:

@@ -13,11 +13,9 @@ from functools import cache
 from cmdclf.lexicon import slots as s
 from cmdclf.lexicon.assembly import Assembly, Program
 from cmdclf.lexicon.estate import Estate
-from cmdclf.lexicon.slots_systems import RESERVED, length_argument
+from cmdclf.lexicon.slots_systems import ALNUM, LOWER, MARKS, RESERVED, length_argument
 
 __all__ = ["SLOT_PROGRAMS", "SlotProgram"]
-
-_ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class SlotProgram(Program):
@@ -38,17 +36,12 @@ class SlotProgram(Program):
         """The value of `{{name:args}}` in this line."""
         key = f"{name}:{args}"
         if not self.defined(key):
-            write = SLOT_PROGRAMS[slot_stem(name)]
+            write = SLOT_PROGRAMS[s.slot_stem(name)]
             self.define(key, lambda: write(self, args))
         self.copy(key, slug=slug)
 
 
 SLOT_PROGRAMS: dict[str, Callable[[SlotProgram, str], None]] = {}
-
-
-def slot_stem(name: str) -> str:
-    """The name of a slot without the number of a second value."""
-    return next(n for n in (name, name.rstrip("0123456789"), name.rstrip("0123456789").rstrip("_")) if n in s.SLOTS)
 
 
 def _slot(function: Callable[[SlotProgram, str], None]) -> Callable[[SlotProgram, str], None]:
@@ -123,7 +116,7 @@ def commit(p: SlotProgram, args: str) -> None:
 
 @_slot
 def token(p: SlotProgram, args: str) -> None:
-    p.letters(length_argument(args, 40), _ALNUM)
+    p.letters(length_argument(args, 40), ALNUM)
 
 
 @_slot
@@ -321,3 +314,53 @@ def path_program(p: SlotProgram, args: str) -> None:
     else:
         p.text("/opt/")
         p.value("product", slug=True)
+
+
+@_slot
+def kb(p: SlotProgram, args: str) -> None:
+    p.text("KB50")
+    p.digits(5, zero_first=True)
+
+
+@_slot
+def ticket(p: SlotProgram, args: str) -> None:
+    def number(zeros: str, low: int, high: int) -> Callable[[], None]:
+        def write() -> None:
+            p.text(zeros)
+            p.integer(low, high)
+
+        return write
+
+    p.choice(("INC", "CHG", "REQ", "OPS-"))
+    p.either(90 / 99, number("0", 100_000, 999_999), number("00", 10_000, 99_999))
+
+
+@_slot
+def odd_name(p: SlotProgram, args: str) -> None:
+    def name(letters: str, n: int) -> Callable[[], None]:
+        def write() -> None:
+            p.letters(1, letters[:26])
+            p.letters(n - 1, letters)
+
+        return write
+
+    sizes = [length_argument(args, 4)] if args else range(4, 10)
+    p.one_of(*(name(t, n) for t in (LOWER, LOWER, LOWER + "0123456789", LOWER + LOWER.upper()) for n in sizes))
+
+
+@_slot
+def password(p: SlotProgram, args: str) -> None:
+    def spoken() -> None:
+        p.choice([word.title() for word in p.estate.words])
+        p.integer(1, 2026)
+        p.choice(MARKS)
+
+    def random_of(n: int) -> Callable[[], None]:
+        return lambda: p.letters(n, ALNUM + MARKS)
+
+    def random_one() -> None:
+        p.letters(1, "abcdefghkmXYZ")
+        p.one_of(*(random_of(n) for n in range(8, 16)))
+        p.letters(1, ALNUM)
+
+    p.either(0.5, spoken, random_one)

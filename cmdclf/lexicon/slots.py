@@ -22,7 +22,7 @@ from cmdclf.errors import LexiconError
 from cmdclf.lexicon.estate import Estate
 from cmdclf.lexicon.slots_systems import RESERVED, SYSTEM_SLOTS, hexadecimal, length_argument
 
-__all__ = ["SLOTS", "SlotContext", "slot_function"]
+__all__ = ["SLOTS", "SlotContext", "slot_function", "slot_stem"]
 
 EPOCH = dt.datetime(2025, 1, 1)
 _HOSTS = (
@@ -64,17 +64,28 @@ def _slot(function: SlotFunction) -> SlotFunction:
     return function
 
 
-def slot_function(name: str) -> SlotFunction:
-    """The function of a slot, numbered (`user2`, or `sha256_2` where the name ends in a digit) or not.
+def slot_stem(name: str) -> str:
+    """The slot that a name means, numbered or not: `user2` is `user`, `b642` and `b64_2` are `b64`.
 
     Raises:
         LexiconError: there is no such slot.
     """
-    stem = name.rstrip("0123456789")
-    found = SLOTS.get(name) or SLOTS.get(stem) or SLOTS.get(stem.rstrip("_"))
-    if found is None:
+    stem = name
+    while stem not in SLOTS and stem[-1:].isdigit():
+        stem = stem[:-1]
+    stem = stem if stem in SLOTS else stem.rstrip("_")
+    if stem not in SLOTS:
         raise LexiconError(f"unknown slot '{{{{{name}}}}}'", remedy=f"Known slots: {', '.join(sorted(SLOTS))}, payload")
-    return found
+    return stem
+
+
+def slot_function(name: str) -> SlotFunction:
+    """The function of a slot, numbered or not.
+
+    Raises:
+        LexiconError: there is no such slot.
+    """
+    return SLOTS[slot_stem(name)]
 
 
 def integer_range(args: str) -> tuple[int, int]:

@@ -17,9 +17,9 @@ __all__ = ["RESERVED", "SYSTEM_SLOTS", "hexadecimal", "length_argument"]
 
 #: Names that the internet reserves for documentation.
 RESERVED = ("example.com", "example.net", "example.org")
-_MARKS = "!-_.+@"  # none means anything inside a word to cmd, PowerShell or sh
-_LOWER = "abcdefghijklmnopqrstuvwxyz"
-_ALNUM = _LOWER.upper() + _LOWER + "0123456789"
+MARKS = "!-_.+@"  # none means anything inside a word to cmd, PowerShell or sh
+LOWER = "abcdefghijklmnopqrstuvwxyz"
+ALNUM = LOWER.upper() + LOWER + "0123456789"
 _VERBS = ("check", "sync", "rotate", "install", "clean", "collect", "export", "update", "start", "test", "run", "fix")
 
 
@@ -190,13 +190,13 @@ def ipv6(c: Drawing, args: str) -> str:
 def password(c: Drawing, args: str) -> str:
     r = c.rng
     if r.random() < 0.5:
-        return f"{r.choice(c.estate.words).title()}{r.randint(1, 2026)}{r.choice(_MARKS)}"
-    return r.choice("abcdefghkmXYZ") + "".join(r.choices(_ALNUM + _MARKS, k=r.randint(8, 15))) + r.choice(_ALNUM)
+        return f"{r.choice(c.estate.words).title()}{r.randint(1, 2026)}{r.choice(MARKS)}"
+    return r.choice("abcdefghkmXYZ") + "".join(r.choices(ALNUM + MARKS, k=r.randint(8, 15))) + r.choice(ALNUM)
 
 
 @_slot
 def token(c: Drawing, args: str) -> str:
-    return "".join(c.rng.choices(_ALNUM, k=length_argument(args, 40)))
+    return "".join(c.rng.choices(ALNUM, k=length_argument(args, 40)))
 
 
 @_slot
@@ -253,7 +253,7 @@ def script(c: Drawing, args: str) -> str:
 
 @_slot
 def odd_name(c: Drawing, args: str) -> str:
-    letters = c.rng.choice((_LOWER, _LOWER, _LOWER + "0123456789", _LOWER + _LOWER.upper()))
+    letters = c.rng.choice((LOWER, LOWER, LOWER + "0123456789", LOWER + LOWER.upper()))
     first = c.rng.choice(letters[:26])
     return first + "".join(c.rng.choices(letters, k=length_argument(args, c.rng.randint(4, 9)) - 1))
 

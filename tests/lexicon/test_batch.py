@@ -177,3 +177,12 @@ def test_images_of_many_lines_are_those_of_each(lines: list[str], windows: bool)
     wanted = [image_of(line, "windows" if windows else "linux") for line in lines]
     array = pa.array(["skipped", None, *lines], pa.string())[1:]
     assert images(array, np.full(len(array), windows)).to_pylist() == [None, *wanted]
+
+
+def test_a_second_value_may_be_numbered_in_each_way() -> None:
+    line = "{{b64:8}} {{b642:8}} {{b64_2:8}} {{sha2562}} {{sha256_3}} {{user9}}"
+    for text in (*many(line, 3), *singles(line, 3)):
+        values = text.split(" ")
+        assert [len(value) for value in values[:5]] == [8, 8, 8, 64, 64]
+        assert len(set(values)) == 6
+        assert values[5] in ESTATE.users
