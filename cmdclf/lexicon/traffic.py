@@ -133,19 +133,17 @@ def choose_head(
 ) -> np.ndarray:
     """Rows of the recurring templates, most frequent first.
 
-    Where the pool knows weights, those with a weight, by weight. Otherwise drawn from the benign lines that are not
-    `hard`, short ones preferably: the chance falls by e with every `head_length` characters (None: no preference).
-    Frequent lines being simple is an assumption of the replay, hence a parameter.
+    Where the pool knows weights, templates with a weight; otherwise benign lines that are not `hard`. Heavy ones come
+    first preferably, and short ones: the chance falls by e with every `head_length` characters (None: no preference).
+    Frequent lines being short and simple is an assumption of the replay, hence a parameter.
     """
     table = pool.table
     weight = table.weight[benign]
     noise = rng.exponential(size=len(benign))
-    if weight.any():
-        rows, key = benign[weight > 0], (noise / np.maximum(weight, 1))[weight > 0]
-    else:
-        easy = ~table.hard[benign]
-        scale = np.ones(len(benign)) if head_length is None else np.exp(-table.length[benign] / head_length)
-        rows, key = benign[easy], (noise / np.maximum(scale, 1e-300))[easy]
+    recurring = weight > 0 if weight.any() else ~table.hard[benign]
+    scale = np.ones(len(benign)) if head_length is None else np.exp(-table.length[benign] / head_length)
+    key = noise / np.maximum(np.maximum(weight, 1) * scale, 1e-300)
+    rows, key = benign[recurring], key[recurring]
     return np.asarray(rows[np.argsort(key, kind="stable")][:n])
 
 
