@@ -18,6 +18,7 @@ from cmdclf.errors import StoreError
 from cmdclf.progress import Progress
 from cmdclf.store.database import _translated
 from cmdclf.store.lines import DRAW, sample_salt
+from cmdclf.store.longlines import LONG_BYTES, write_long_lines
 from cmdclf.store.parts import SET_ASIDE, Parts, literal
 from cmdclf.store.salvage import MAX_PLATFORM_BYTES, NO_LINE, TOO_LONG, SetAside, checked_footer, salvage
 from cmdclf.telemetry import MAX_LINE_BYTES
@@ -26,17 +27,19 @@ __all__ = ["distinct_parts", "sample_parts"]
 
 #: A part of so many bytes holds one to two million lines.
 _PART_BYTES = 100_000_000
-_ROW_GROUP_ROWS = 122_880
+_ROW_GROUP_ROWS = 131_072  # two batches
 
 _NAMED = f"coalesce(strlen(platform) <= {MAX_PLATFORM_BYTES}, false)"
 _COMPLETE = f"(command_line is not null and {_NAMED})"
-_SHORT = f"strlen(command_line) <= {MAX_LINE_BYTES}"
+_FITS = f"strlen(command_line) <= {MAX_LINE_BYTES}"
+_SHORT = f"strlen(command_line) <= {LONG_BYTES}"
 _EVENTS = "read_parquet($files, hive_partitioning = false, union_by_name = true, filename = true)"
 
 # Reads all that the next query reads, so a damaged page shows here.
 _CHECK = f"""
-select filename, coalesce(sum(coalesce(count, 1)) filter ({_COMPLETE} and {_SHORT}), 0)::bigint as events,
-       count(*) filter ({_COMPLETE} and not {_SHORT}) as long, count(*) filter (not {_COMPLETE}) as without
+select filename, coalesce(sum(coalesce(count, 1)) filter ({_COMPLETE} and {_FITS}), 0)::bigint as events,
+       count(*) filter ({_COMPLETE} and {_FITS} and not {_SHORT}) as long,
+       count(*) filter ({_COMPLETE} and not {_FITS}) as too_long, count(*) filter (not {_COMPLETE}) as without
 from {_EVENTS} group by filename order by filename
 """  # noqa: S608
 
@@ -86,7 +89,8 @@ def distinct_parts(
     partial.mkdir(parents=True)
     usable, total, aside = _usable(files, partial)
     with _connected(partial, memory_mb, threads) as connection:
-        events, usable, found = _checked(connection, usable, partial)
+        long: set[Path] = set()
+        events, usable, found = _checked(connection, usable, partial, long)
         aside += found
         if files and not usable:
             shutil.rmtree(partial, ignore_errors=True)
@@ -98,6 +102,8 @@ def distinct_parts(
         if usable:
             with Progress("distinct", total, enabled=progress) as shown:
                 _write(connection, _DISTINCT, {"files": [literal(path) for path, _ in usable]}, partial, shown)
+    if long:
+        write_long_lines(sorted(long), partial / "long.parquet")
     set_aside = pa.Table.from_pylist([asdict(row) for row in aside], schema=SET_ASIDE).sort_by(
         [("file", "ascending"), ("reason", "ascending")]
     )
@@ -199,13 +205,16 @@ def _salvaged(file: Path, partial: Path, aside: list[SetAside]) -> Path:
 
 
 def _checked(
-    connection: duckdb.DuckDBPyConnection, usable: list[tuple[Path, str]], partial: Path
+    connection: duckdb.DuckDBPyConnection, usable: list[tuple[Path, str]], partial: Path, long: set[Path]
 ) -> tuple[int, list[tuple[Path, str]], list[SetAside]]:
-    """Events to be counted, the files that DuckDB can read (copies in place of damaged ones), what is set aside."""
+    """Events to be counted, the files that DuckDB can read (copies in place of damaged ones), what is set aside.
+
+    The files with very long lines are added to `long`.
+    """
     if not usable:
         return 0, [], []
     try:
-        events, aside = _counted(connection, usable, partial)
+        events, aside = _counted(connection, usable, partial, long)
         return events, usable, aside
     except StoreError as error:
         if isinstance(error.__cause__, duckdb.OutOfMemoryException):
@@ -214,7 +223,7 @@ def _checked(
     for path, name in usable:
         for attempt in ("as it is", "copied"):
             try:
-                count, found = _counted(connection, [(path, name)], partial)
+                count, found = _counted(connection, [(path, name)], partial, long)
             except StoreError as error:
                 if isinstance(error.__cause__, duckdb.OutOfMemoryException):
                     raise
@@ -230,18 +239,19 @@ def _checked(
 
 
 def _counted(
-    connection: duckdb.DuckDBPyConnection, usable: list[tuple[Path, str]], partial: Path
+    connection: duckdb.DuckDBPyConnection, usable: list[tuple[Path, str]], partial: Path, long: set[Path]
 ) -> tuple[int, list[SetAside]]:
     names = {str(path): name for path, name in usable}
     with _translated(partial):
         rows = connection.execute(_CHECK, {"files": [literal(path) for path, _ in usable]}).fetchall()
     aside = [
         SetAside(names[file], reason, count)
-        for file, _, long, without in rows
-        for reason, count in ((TOO_LONG, long), (NO_LINE, without))
+        for file, _, _, too_long, without in rows
+        for reason, count in ((TOO_LONG, too_long), (NO_LINE, without))
         if count
     ]
-    return sum(events for _, events, _, _ in rows), aside
+    long |= {Path(file) for file, _, lengthy, _, _ in rows if lengthy}
+    return sum(row[1] for row in rows), aside
 
 
 def _write(

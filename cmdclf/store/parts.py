@@ -141,10 +141,10 @@ def part_batches(
     """
     try:
         with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(
-                max_rows, columns=None if columns is None else list(columns), use_threads=False
-            ):
-                yield from _cut(batch, max_bytes)
+            names = None if columns is None else list(columns)
+            for index in range(file.num_row_groups):  # or a batch would reach over many short ones of long lines
+                for batch in file.iter_batches(max_rows, row_groups=[index], columns=names, use_threads=False):
+                    yield from _cut(batch, max_bytes)
     except (pa.ArrowException, OSError) as error:
         raise StoreError(
             f"a part can't be read ({str(error).splitlines()[0]})",
@@ -161,7 +161,7 @@ def _cut(batch: pa.RecordBatch, max_bytes: int) -> Iterator[pa.RecordBatch]:
     offsets = np.frombuffer(lines.buffers()[1], np.int32)[lines.offset : lines.offset + len(lines) + 1]
     at = 0
     while at < batch.num_rows:
-        end = int(np.searchsorted(offsets, offsets[at] + max_bytes, side="right")) - 1
+        end = int(np.searchsorted(offsets, int(offsets[at]) + max_bytes, side="right")) - 1
         end = min(max(end, at + 1), batch.num_rows)
         yield batch.slice(at, end - at)
         at = end

@@ -12,7 +12,17 @@ import pyarrow.parquet as pq
 
 from cmdclf.telemetry import MAX_LINE_BYTES
 
-__all__ = ["EVENT_COLUMNS", "MAX_PLATFORM_BYTES", "NO_LINE", "TOO_LONG", "SetAside", "checked_footer", "salvage"]
+__all__ = [
+    "EVENT_COLUMNS",
+    "MAX_PLATFORM_BYTES",
+    "NO_LINE",
+    "TOO_LONG",
+    "SetAside",
+    "checked_footer",
+    "file_batches",
+    "salvage",
+    "usable_rows",
+]
 
 #: What is read of a process event here.
 EVENT_COLUMNS = ("platform", "command_line", "count")
@@ -87,9 +97,9 @@ def salvage(file: Path, into: Path) -> list[SetAside]:
             metadata = parquet.metadata.row_group(index)
             read = 0
             try:
-                for batch in _batches(parquet, index, metadata):
-                    kept, long, without = _usable(batch)
-                    writer.write_batch(kept)
+                for batch in file_batches(parquet, index):
+                    kept, long, without = usable_rows(batch)
+                    writer.write_table(pa.Table.from_batches([kept]))  # a row group of its own, so of bounded size
                     read += batch.num_rows
                     for reason, rows in ((TOO_LONG, long), (NO_LINE, without)):
                         if rows:
@@ -100,7 +110,9 @@ def salvage(file: Path, into: Path) -> list[SetAside]:
     return [SetAside(str(file), reason, rows) for reason, rows in lost.items()]
 
 
-def _batches(parquet: pq.ParquetFile, index: int, metadata: pq.RowGroupMetaData) -> Iterator[pa.RecordBatch]:
+def file_batches(parquet: pq.ParquetFile, index: int) -> Iterator[pa.RecordBatch]:
+    """The event columns of a row group in batches of at most 512 rows, fewer where these are long on average."""
+    metadata = parquet.metadata.row_group(index)
     size = max(metadata.column(k).total_uncompressed_size for k in range(metadata.num_columns))
     rows = max(1, min(_COPY_ROWS, _COPY_BYTES * metadata.num_rows // max(size, 1)))
     for batch in parquet.iter_batches(rows, row_groups=[index], columns=list(EVENT_COLUMNS), use_threads=False):
@@ -108,7 +120,7 @@ def _batches(parquet: pq.ParquetFile, index: int, metadata: pq.RowGroupMetaData)
         yield batch.select(list(EVENT_COLUMNS)).cast(_COPIED)
 
 
-def _usable(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, int, int]:
+def usable_rows(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, int, int]:
     """The rows that can be used, and the numbers of those that are too long and of those without line or platform."""
     length = pc.binary_length(batch.column("command_line"))
     named = pc.less_equal(pc.binary_length(batch.column("platform")), MAX_PLATFORM_BYTES)

@@ -145,6 +145,30 @@ def test_a_file_full_of_monstrous_lines_is_first_copied_without_them(tmp_path):
     assert _aside(parts) == [("a.parquet", "a command line longer than 1 MiB", 20)]
 
 
+def test_many_lines_of_a_mebibyte_need_no_memory_for_all_of_them(tmp_path):
+    # 200 MiB of text and a limit of 150; each twice, in two files, and a short line.
+    lines = [f"{i:04d} " + "B" * ((1 << 20) - 5) for i in range(200)]
+    files = []
+    for name in ("a", "b"):
+        files.append(tmp_path / f"{name}.parquet")
+        with pq.ParquetWriter(files[-1], EVENTS, use_dictionary=False) as writer:
+            for begin in range(0, 200, 40):
+                some = [*lines[begin : begin + 40], "whoami"]
+                columns = [["linux"] * 41, some, pa.array([2] * 41, pa.int32())]
+                writer.write_batch(pa.record_batch(columns, schema=EVENTS))
+    parts = distinct_parts(files, tmp_path / "work", memory_mb=150, threads=1)
+    seen = {}
+    for part in parts.files:
+        for batch in part_batches(part.path):
+            assert batch.get_total_buffer_size() < 40 << 20, "with what a slice leaves unused"
+            for name, line, events in zip(*(batch[i].to_pylist() for i in (0, 2, 3)), strict=True):
+                assert name == command_id("linux", line)
+                seen[line[:5]] = events
+    assert seen == {line[:5]: 4 for line in lines} | {"whoam": 20}
+    assert parts.events == 200 * 4 + 20
+    assert parts.set_aside.num_rows == 0
+
+
 def test_rows_without_line_or_platform_are_set_aside(tmp_path):
     table = pa.table([["linux", None, "linux", "p" * 300], ["x", "y", None, "z"], [1, 1, 1, 1]], schema=EVENTS)
     pq.write_table(table, tmp_path / "a.parquet")
