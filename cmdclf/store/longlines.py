@@ -20,8 +20,6 @@ __all__ = ["LONG_BYTES", "write_long_lines"]
 LONG_BYTES = 64 << 10
 
 _GROUP_BYTES = 16 << 20
-#: As the database writes its parts.
-_ROWS = pa.schema([field.with_nullable(True) for field in DISTINCT])
 
 
 def write_long_lines(files: Sequence[Path], into: Path) -> None:
@@ -36,14 +34,16 @@ def write_long_lines(files: Sequence[Path], into: Path) -> None:
     for batch in _long_rows(files):
         for name, count in zip(batch["command_id"].to_pylist(), batch["events"].to_pylist(), strict=True):
             events[name] = events.get(name, 0) + count
-    with pq.ParquetWriter(into, _ROWS) as writer:
+    with pq.ParquetWriter(into, DISTINCT) as writer:
         for batch in _long_rows(files):
             first, counts = [], []
             for row, name in enumerate(batch["command_id"].to_pylist()):
                 if name in events:
                     first.append(row)
                     counts.append(events.pop(name))
-            fresh = batch.take(pa.array(first, pa.int64())).set_column(3, _ROWS.field(3), pa.array(counts, pa.int64()))
+            fresh = batch.take(pa.array(first, pa.int64())).set_column(
+                3, DISTINCT.field(3), pa.array(counts, pa.int64())
+            )
             for begin in range(0, fresh.num_rows, _GROUP_BYTES >> 20):  # of at most 1 MiB each
                 writer.write_table(pa.Table.from_batches([fresh.slice(begin, _GROUP_BYTES >> 20)]))
 
@@ -59,7 +59,7 @@ def _long_rows(files: Sequence[Path]) -> Iterator[pa.RecordBatch]:
                         if rows.num_rows:
                             platform, line, count = (rows[name] for name in ("platform", "command_line", "count"))
                             columns = [command_ids(platform, line), platform, line, pc.fill_null(count, 1)]
-                            yield pa.RecordBatch.from_arrays(columns, schema=_ROWS)
+                            yield pa.RecordBatch.from_arrays(columns, schema=DISTINCT)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise StoreError(
                 f"a file of the lake is damaged ({error})", remedy="Remove it and ingest its source again", file=file

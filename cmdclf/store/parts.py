@@ -141,10 +141,13 @@ def part_batches(
     """
     try:
         with pq.ParquetFile(part) as file:
-            names = None if columns is None else list(columns)
+            names = DISTINCT.names if columns is None else list(columns)
+            schema = pa.schema([DISTINCT.field(name) for name in names])
             for index in range(file.num_row_groups):  # or a batch would reach over many short ones of long lines
                 for batch in file.iter_batches(max_rows, row_groups=[index], columns=names, use_threads=False):
-                    yield from _cut(batch, max_bytes)
+                    # The database declares a column with or without nulls as it sees fit.
+                    same = pa.RecordBatch.from_arrays(batch.select(names).columns, schema=schema)
+                    yield from _cut(same, max_bytes)
     except (pa.ArrowException, OSError) as error:
         raise StoreError(
             f"a part can't be read ({str(error).splitlines()[0]})",
