@@ -4,7 +4,7 @@ VENV   ?= .venv
 OUT    ?= demo-out
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 PY     := $(VENV)/bin/python
-# EXTRAS=st also installs sentence-transformers (and torch), so that its path is tested too.
+# EXTRAS="st spark" also installs sentence-transformers (and torch) and pyspark, so that their paths are tested too.
 EXTRAS ?=
 
 .PHONY: demo test lint check notebooks serve lock clean
@@ -12,7 +12,8 @@ EXTRAS ?=
 demo: $(VENV)/.core
 	$(PY) -m cmdclf demo --out $(OUT)
 
-test: $(VENV)/.test $(if $(filter st,$(EXTRAS)),$(VENV)/.st) lint
+# Without pyspark or Java the tests on Spark are skipped, and the last lines say so.
+test: $(VENV)/.test $(if $(filter st,$(EXTRAS)),$(VENV)/.st) $(if $(filter spark,$(EXTRAS)),$(VENV)/.spark) lint
 	$(PY) -m pytest
 
 lint: $(VENV)/.test
@@ -43,6 +44,11 @@ $(VENV)/.test: constraints/test.txt $(VENV)/.core
 $(VENV)/.st: constraints/st.txt constraints/torch.txt $(VENV)/.test
 	$(PIP) install -r constraints/torch.txt
 	$(PIP) install --no-deps --require-hashes -r constraints/st.txt
+	touch $@
+
+# pyspark has no wheel: pip builds it from its source, which takes a minute.
+$(VENV)/.spark: constraints/spark.txt $(VENV)/.test
+	$(PIP) install --no-deps --require-hashes -r constraints/spark.txt
 	touch $@
 
 lock:

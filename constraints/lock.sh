@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes the exact versions and hashes of core.txt, test.txt and st.txt from pyproject.toml. Needs a package index.
+# Writes the exact versions and hashes of core.txt, test.txt, st.txt and spark.txt from pyproject.toml. Needs a package index.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$(mktemp -d)
@@ -12,8 +12,13 @@ compile=("$tools/bin/pip-compile" -q --generate-hashes --strip-extras --allow-un
 "${compile[@]}" -c constraints/test.txt -o constraints/core.txt pyproject.toml
 echo "torch==2.13.0" > constraints/torch.txt
 "${compile[@]}" --extra st --extra train -c constraints/test.txt -c constraints/torch.txt -o "$tools/st.txt" pyproject.toml
-# What torch itself brings (its CUDA parts among it) is left to constraints/torch.txt; what core.txt has is left out too.
-awk -v core=constraints/test.txt '
+"${compile[@]}" --extra spark -c constraints/test.txt -o "$tools/spark.txt" pyproject.toml
+# What torch itself brings (its CUDA parts among it) is left to constraints/torch.txt; what test.txt has is left out too.
+beyond() {
+  awk -v core=constraints/test.txt '
   BEGIN { while ((getline line < core) > 0) if (line ~ /^[a-z0-9]/) { split(line, p, "=="); have[p[1]] = 1 } }
   /^[a-z0-9]/ { split($0, p, "=="); keep = !(p[1] in have) && p[1] !~ /^(torch|triton|nvidia-|cuda-)/ }
-  keep { print }' "$tools/st.txt" > constraints/st.txt
+  keep { print }' "$tools/$1.txt" > "constraints/$1.txt"
+}
+beyond st
+beyond spark

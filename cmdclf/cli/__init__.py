@@ -34,6 +34,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "promote": ("promote", "put a verified model folder in the place that the service reads"),
     "rules": ("rules", "the regex rules: check, run"),
     "lexicon": ("lexicon", "the bundled lexicon: check, statistics"),
+    "spark": ("spark", "full scale on a Spark cluster: anomalies, features, package"),
     "serve": ("serve", "the BentoML service"),
     "doctor": ("doctor", "checks versions, model integrity, store and LLM endpoint"),
 }

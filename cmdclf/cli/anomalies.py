@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmdclf.cli._arguments import seed
+from cmdclf.cli._candidates import beside, candidate_rows, chosen_day, tell_set_aside
 from cmdclf.cli._messages import say
-from cmdclf.errors import CmdclfError, TelemetryError
+from cmdclf.errors import CmdclfError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from cmdclf.detect import DayFound, StreamedDay
 
 __all__ = ["add_arguments", "run"]
@@ -74,12 +73,12 @@ def run(args: argparse.Namespace) -> int:
         if value is not None and value < number:
             raise CmdclfError(f"--{name} is {value}", remedy=f"Give a number of at least {number}")
     lake = Lake(args.lake)
-    day = _day(args.day, lake.days(), args.lake)
+    day = chosen_day(args.day, lake.days(), args.lake)
     piped = str(args.out) == "-"
     with ExitStack() as stack:
         out = stack.enter_context(LinesWriter(args.out))
         folder = args.work or (
-            Path(stack.enter_context(TemporaryDirectory(prefix="cmdclf-"))) if piped else _beside(args.out, ".work")
+            Path(stack.enter_context(TemporaryDirectory(prefix="cmdclf-"))) if piped else beside(args.out, ".work")
         )
         work = stack.enter_context(WorkFolder(folder))
         streamed = StreamedDay(lake.files(day), work, args.memory, args.threads, progress=True)
@@ -91,10 +90,10 @@ def run(args: argparse.Namespace) -> int:
                 f"reduced scale needs at least 2 distinct lines, {day} has {result.scored} in the sample",
                 remedy="Choose another day, or --scale full",
             )
-        out.write(_rows(result, day))
+        out.write(candidate_rows(result, day))
     if args.work is None and not piped:
         work.remove()
-    _tell_set_aside(result.set_aside, None if piped else _beside(args.out, ".set-aside.parquet"))
+    tell_set_aside("cmdclf anomalies", result.set_aside, None if piped else beside(args.out, ".set-aside.parquet"))
     # The rows themselves may go to standard output.
     say(
         f"{day}: {result.events:,} events, {result.distinct:,} distinct lines, {result.scored:,} scored at "
@@ -102,46 +101,6 @@ def run(args: argparse.Namespace) -> int:
         file=sys.stderr if piped else None,
     )
     return 0
-
-
-def _beside(out: Path, ending: str) -> Path:
-    return out.with_name(out.name + ending)
-
-
-def _tell_set_aside(rows: pa.Table, file: Path | None) -> None:
-    """Name on standard error what was not processed, and write it to the file; without any the file is removed."""
-    import pyarrow.parquet as pq
-
-    if file is not None:
-        file.unlink(missing_ok=True)
-    if not rows.num_rows:
-        return
-    for row in rows.to_pylist():
-        count = "an unknown number of rows" if row["rows"] is None else f"{row['rows']:,} rows"
-        say(f"cmdclf anomalies: set aside: {row['file']}: {count}: {row['reason']}", file=sys.stderr)
-    if file is not None:
-        pq.write_table(rows, file)
-        say(f"cmdclf anomalies: what was set aside is listed in {file}", file=sys.stderr)
-
-
-def _day(asked: str | None, days: list[date], lake: Path) -> date:
-    if not days:
-        raise TelemetryError(
-            "there are no days of process events here",
-            file=lake,
-            remedy="Fill it with 'cmdclf ingest' or 'cmdclf replay'",
-        )
-    if asked is None:
-        return days[-1]
-    try:
-        day = date.fromisoformat(asked)
-    except ValueError:
-        raise CmdclfError(f"--day {asked!r} is not a day", remedy="Write it as YYYY-MM-DD") from None
-    if day not in days:
-        named = [str(d) for d in days]
-        shown = named if len(named) <= 10 else [*named[:3], "...", *named[-3:]]
-        raise TelemetryError(f"the lake has no day {day}", file=lake, remedy=f"It has {len(days)}: {', '.join(shown)}")
-    return day
 
 
 def _detected(streamed: StreamedDay, day: date, args: argparse.Namespace) -> DayFound:
@@ -161,24 +120,4 @@ def _detected(streamed: StreamedDay, day: date, args: argparse.Namespace) -> Day
         embed=embedder.embed,
         embedder=embedder.name,
         detectors=published_detectors("reduced", random_state=args.seed),
-    )
-
-
-def _rows(result: DayFound, day: date) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    found, lines = result.found, result.lines
-    columns = {
-        "command_line": lines.column("command_line"),
-        "platform": lines.column("platform"),
-        "detector": found.column("detector"),
-        "score": found.column("score"),
-        "rank": found.column("rank"),
-        "command_id": found.column("command_id"),
-    }
-    return pa.RecordBatch.from_pydict(
-        {
-            **{name: column.combine_chunks() for name, column in columns.items()},
-            "day": pa.repeat(pa.scalar(day, pa.date32()), found.num_rows),
-        }
     )
