@@ -26,12 +26,14 @@ class DecodedBatch:
     Attributes:
         row: `(m,) int32` the line of each layer, ascending; a line's layers come outermost first.
         kind: `(m,) int8` index into `KINDS`.
+        depth: `(m,) int8` its level, 1 for what the line itself hides.
         text: `(m,) string` what was decoded.
         cut: `(n,) bool` per line whether a bound on depth, size or work ended its decoding.
     """
 
     row: npt.NDArray[np.int32]
     kind: npt.NDArray[np.int8]
+    depth: npt.NDArray[np.int8]
     text: pa.StringArray
     cut: npt.NDArray[np.bool_]
 
@@ -45,19 +47,21 @@ def decode_batch(lines: pa.StringArray, platform: pa.StringArray | None = None) 
     cut = _beyond_bound(lines)
     rows: list[int] = []
     kinds: list[int] = []
+    depths: list[int] = []
     texts: list[str] = []
     chosen = lines.take(pa.array(wanted))
     platforms = guess_platform(chosen) if platform is None else platform.take(pa.array(wanted))
     for row, line, shell in zip(wanted.tolist(), chosen.to_pylist(), platforms.to_pylist(), strict=True):
         decoded = decode_line(line, shell)
         cut[row] = decoded.cut
+        depths += decoded.depths
         for layer in decoded.layers:
             rows.append(row)
             kinds.append(_NUMBER[layer.kind])
             texts.append(layer.text)
     # A lone surrogate, decoded from UTF-16, is no Arrow text.
     text = pa.array([t if t.isascii() else t.encode("utf-8", "replace").decode() for t in texts], pa.string())
-    return DecodedBatch(np.array(rows, np.int32), np.array(kinds, np.int8), text, cut)
+    return DecodedBatch(np.array(rows, np.int32), np.array(kinds, np.int8), np.array(depths, np.int8), text, cut)
 
 
 def _beyond_bound(lines: pa.StringArray) -> npt.NDArray[np.bool_]:

@@ -41,9 +41,10 @@ _CALL = 40
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A line's layers, outermost first, and whether a bound ended the work before the line did."""
+    """A line's layers, outermost first, the level of each, and whether a bound ended the work before the line did."""
 
     layers: list[Layer]
+    depths: list[int]
     cut: bool
 
 
@@ -91,8 +92,9 @@ def decode_line(
         level = inner
         if not level or found.full:
             break
+        found.depth += 1
     cut = found.full or found.budget.cut or any(_hides_more(raw, windows, found) for raw in level)
-    return Decoded(found.layers, cut)
+    return Decoded(found.layers, found.depths, cut)
 
 
 class _Found:
@@ -100,6 +102,8 @@ class _Found:
 
     def __init__(self, start: str, limit: int, budget: Budget, gated: bool) -> None:
         self.layers: list[Layer] = []
+        self.depths: list[int] = []
+        self.depth = 1
         self.limit = limit
         self.budget = budget
         self.gated = gated
@@ -122,6 +126,7 @@ class _Found:
         self._room -= len(text)
         self.seen.add(text)
         self.layers.append(Layer(layer.kind, text))
+        self.depths.append(self.depth)
         return text
 
 
