@@ -50,7 +50,7 @@ def _telling(way: list[Any], given: Literals) -> list[Literals]:
 
 
 def _ways(items: list[Any]) -> list[list[Any]]:
-    """The sequence with its first alternation, if its arms are more than a few strings, as one sequence an arm."""
+    """The sequence, at its first alternation of which every arm needs some literal, as one sequence an arm."""
     for at, (op, argument) in enumerate(items):
         if op is sre.SUBPATTERN and _exact(op, argument) is None:
             inner = _ways(list(argument[3]))
@@ -58,7 +58,7 @@ def _ways(items: list[Any]) -> list[list[Any]]:
             inner = [way for arm in argument[1] for way in _ways(list(arm))]
         else:
             continue
-        if 1 < len(inner) <= _MOST_WAYS:
+        if 1 < len(inner) <= _MOST_WAYS and all(_collect(way) for way in inner):
             return [[*items[:at], *way, *items[at + 1 :]] for way in inner]
     return [items]
 
