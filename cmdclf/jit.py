@@ -1,13 +1,15 @@
-"""One decorator for compiled kernels: no GIL, cached on disk where a disk is writable."""
+"""Decorators for compiled kernels: no GIL, cached on disk where a disk is writable."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from types import ModuleType
 from typing import TypeVar, cast
 
 import numba
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "compiled_with"]
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -22,3 +24,23 @@ def compiled(function: F) -> F:
         return cast(F, numba.njit(cache=True, nogil=True)(function))
     except RuntimeError:  # numba's "cannot cache function: no locator available"
         return cast(F, numba.njit(nogil=True)(function))
+
+
+def compiled_with(*modules: ModuleType) -> Callable[[F], F]:
+    """As `compiled`, for a kernel that calls functions or freezes constants of other modules.
+
+    Numba compares only the kernel's own file with its cache and would go on with an old function of another; here the
+    times and sizes of the modules' files count too.
+    """
+
+    def decorated(function: F) -> F:
+        kernel = compiled(function)
+        try:
+            index = kernel._cache._cache_file  # type: ignore[attr-defined]
+            stats = [os.stat(cast(str, module.__file__)) for module in modules]
+            index._source_stamp = (index._source_stamp, *((s.st_mtime, s.st_size) for s in stats))
+        except AttributeError:  # no cache, or another numba: compiled at each start
+            return cast(F, numba.njit(nogil=True)(function))
+        return kernel
+
+    return decorated

@@ -29,7 +29,8 @@ def test_layers_and_the_innermost_text_are_added_to_every_row(tmp_path):
 
 def test_a_line_whose_decoding_met_a_bound_says_cut(tmp_path, capfdbinary):
     file = tmp_path / "x.txt"
-    file.write_text("cmd /c sh -c whoami\n")
+    inner = base64.b64encode("cmd /c who^ami".encode("utf-16-le")).decode()
+    file.write_text(f"powershell -enc {inner}\n")
     for depth, expected in ((1, True), (2, False)):
         assert main(["decode", str(file), "--platform", "windows", "--max-depth", str(depth)]) == 0
         assert json.loads(capfdbinary.readouterr().out)["cut"] is expected

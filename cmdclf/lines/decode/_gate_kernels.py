@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cmdclf.jit import compiled
+from cmdclf.jit import compiled_with
+from cmdclf.lines.decode import _gate_text, marks
 from cmdclf.lines.decode._gate_text import (
     BLANK,
     HEX,
@@ -58,13 +59,15 @@ from cmdclf.lines.decode.marks import (
 
 __all__ = ["marks_of", "scan"]
 
+_compiled = compiled_with(_gate_text, marks)
+
 
 def _marks() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Per byte whether it is a mark, and per mark and byte whether it is worth a look before that byte."""
-    marks = np.zeros(256, np.bool_)
-    marks[list(b"-\"'\\%!$({[^`+&|<.63*/")] = True
-    marks[0xE2] = True  # the first byte of a dash
-    pairs = np.repeat(marks, 256).reshape(256, 256)
+    first = np.zeros(256, np.bool_)
+    first[list(b"-\"'\\%!$({[^`+&|<.63*/")] = True
+    first[[0, 0xE2]] = True  # NUL, which is written as \x00 before decoding; the first byte of a dash
+    pairs = np.repeat(first, 256).reshape(256, 256)
     for mark, followers in (
         (0xE2, b"\x80"),
         (46, b"rRsS"),
@@ -76,7 +79,7 @@ def _marks() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     ):
         pairs[mark] = False
         pairs[mark, list(followers)] = True
-    return marks, pairs
+    return first, pairs
 
 
 _MARKS, _PAIRS = _marks()
@@ -109,7 +112,7 @@ _XXDS, _OPENSSLS = words("xxd"), words("openssl")
 _SETS = np.frombuffer(b"set \0set\t\0", np.uint8)
 
 
-@compiled
+@_compiled
 def _reference(data: Bytes, at: int, high: int) -> int:
     """What stands at a `%` or `!`: certain for a variable's part (`%x:~1,1%`), doubt for a whole one, or nothing."""
     place = at + 1
@@ -122,7 +125,7 @@ def _reference(data: Bytes, at: int, high: int) -> int:
     return ENVIRONMENT if data[place] == 58 else 0
 
 
-@compiled
+@_compiled
 def _encoded(data: Bytes, first: int, high: int) -> bool:
     """Whether an option's letters at `first` are those of -EncodedCommand and a payload follows."""
     size = 1
@@ -139,7 +142,7 @@ def _encoded(data: Bytes, first: int, high: int) -> bool:
     return place > first + size and run - place == 8
 
 
-@compiled
+@_compiled
 def _operator(data: Bytes, at: int, low: int, high: int) -> int:
     """What -f, -join, -split or -replace at `at` folds if it works on a literal, and -bxor."""
     first = at + 1
@@ -151,14 +154,15 @@ def _operator(data: Bytes, at: int, low: int, high: int) -> int:
             return 0
         left = back(data, at, low, True)
         # Without a left side it joins what follows.
-        alone = left < low or not (WORD[data[left]] or data[left] in (41, 93))
+        alone = left < low or not (WORD[data[left]] or data[left] in (41, 93)) or starts_command(data, at, low)
+        alone = alone or (left > low and data[left - 1] == 47)
         return FOLD if alone or follows_literal(data, at, low) else 0
     if letter == 102:
         return FOLD if operand(data, first + 1, high) and follows_literal(data, at, low) else 0
     return FOLD if one_of(data, first, high, _FOLDED) and follows_literal(data, at, low) else 0
 
 
-@compiled
+@_compiled
 def _option(data: Bytes, at: int, low: int, high: int) -> int:
     """What stands at a hyphen, slash or dash: -EncodedCommand, an operator on literals, an option of a decoder."""
     first = at + 3 if data[at] == 0xE2 else at + 1
@@ -173,7 +177,7 @@ def _option(data: Bytes, at: int, low: int, high: int) -> int:
     doubts = 0
     if letter in (98, 99, 102, 105, 106, 114, 115):
         doubts = _operator(data, at, low, high)
-    if starts and letter == 97 and (first + 1 >= high or not WORD[data[first + 1]]):
+    if letter == 97 and (first + 1 >= high or not WORD[data[first + 1]]):
         doubts |= _OPENSSL
     # Options in one word, as in `xxd -p -r` and `xxd -pr`.
     for place in range(first, min(first + 4, high)):
@@ -184,7 +188,7 @@ def _option(data: Bytes, at: int, low: int, high: int) -> int:
     return doubts
 
 
-@compiled
+@_compiled
 def _dollar(data: Bytes, at: int, low: int, high: int, posix: bool) -> int:
     """What stands at a dollar: ${IFS}, an empty expansion, or a variable that is called, joined or taken apart."""
     first = at + 1
@@ -219,7 +223,7 @@ def _dollar(data: Bytes, at: int, low: int, high: int, posix: bool) -> int:
     return doubts
 
 
-@compiled
+@_compiled
 def _number(data: Bytes, at: int, low: int, high: int) -> int:
     """What stands at a 64 or 32: a decoder's name."""
     if at + 1 >= high or data[at + 1] != (52 if data[at] == 54 else 50):
@@ -245,7 +249,7 @@ def _number(data: Bytes, at: int, low: int, high: int) -> int:
     return 0
 
 
-@compiled
+@_compiled
 def _look(  # noqa: C901 - one branch per mark
     data: Bytes, at: int, low: int, high: int, posix: bool
 ) -> int:
@@ -277,9 +281,9 @@ def _look(  # noqa: C901 - one branch per mark
         return _bracket(data, at, low, high)
     if byte == 94 and previous != 94:
         place = at
-        while place < high and place - at < 64 and data[place] in (94, 92):
+        while place < high and data[place] == 94:
             place += 1
-        if place < high and (PATH[data[place]] or data[place - 1] == 92) and previous not in (91, 40, 61, 124):
+        if place < high and PATH[data[place]] and previous not in (91, 40, 61, 124):
             return _POWERSHELL_CARET if posix else CARET
     if byte in (43, 38):
         return FOLD if joins_literals(data, at, low, high) else 0
@@ -294,10 +298,12 @@ def _look(  # noqa: C901 - one branch per mark
         return FOLD if method and follows_literal(data, at, low) else 0
     if byte == 42:
         return DECODER if (previous | 32) == 104 and (QUOTE[following] or following == 92) else 0
-    return _number(data, at, low, high) if byte in (51, 54) else 0
+    if byte in (51, 54):
+        return _number(data, at, low, high)
+    return EVERYTHING if byte == 0 else 0
 
 
-@compiled
+@_compiled
 def _percent(data: Bytes, at: int, high: int) -> int:
     """What stands at a `%` or `!`: a variable, a loop's name, an encoded byte."""
     bits = _reference(data, at, high)
@@ -313,7 +319,7 @@ def _percent(data: Bytes, at: int, high: int) -> int:
     return bits
 
 
-@compiled
+@_compiled
 def _backtick(data: Bytes, at: int, low: int, high: int, posix: bool) -> int:
     following = data[at + 1] if at + 1 < high else 0
     if following == 96:
@@ -327,7 +333,7 @@ def _backtick(data: Bytes, at: int, low: int, high: int, posix: bool) -> int:
     return _POWERSHELL_TICK if posix else BACKTICK
 
 
-@compiled
+@_compiled
 def _call(data: Bytes, at: int, low: int) -> int:
     if ends(data, at, low, _CODERS):
         return CODES
@@ -340,7 +346,7 @@ def _call(data: Bytes, at: int, low: int) -> int:
     return ROT13 if ends(data, at, low, _ROTATOR) else 0
 
 
-@compiled
+@_compiled
 def _bracket(data: Bytes, at: int, low: int, high: int) -> int:
     if one_of(data, at, high, _CASTS):
         return CODES
@@ -354,7 +360,7 @@ def _bracket(data: Bytes, at: int, low: int, high: int) -> int:
     return 0
 
 
-@compiled
+@_compiled
 def _settled(data: Bytes, low: int, high: int, bits: int) -> int:
     """The bits with the doubts settled by the words of the line."""
     if bits & (_POWERSHELL_CARET | _POWERSHELL_TICK) and contains(data, low, high, _POWERSHELLS):
@@ -374,7 +380,7 @@ def _settled(data: Bytes, low: int, high: int, bits: int) -> int:
     return bits & EVERYTHING
 
 
-@compiled
+@_compiled
 def marks_of(data: Bytes, posix: bool) -> int:
     """The bits of one text: which decodings have something to undo; `posix` says whose quoting rules apply."""
     bits = 0
@@ -384,7 +390,7 @@ def marks_of(data: Bytes, posix: bool) -> int:
     return _settled(data, 0, data.size, bits)
 
 
-@compiled
+@_compiled
 def scan(offsets: npt.NDArray[np.int64], data: Bytes, posix: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """(n,) bool: per row of string buffers whether any decoding has something to undo."""
     found = np.zeros(offsets.size - 1, np.bool_)

@@ -1,8 +1,7 @@
 """What the gate's kernels ask about a few bytes: classes, words, literals, the place of a command.
 
 A wrapper's argument loses its quotes and backslashes before it is decoded, so a look steps over backslashes, and takes
-a quote after an option (`-c "`) for the beginning of a text. Numba's cache on disk doesn't notice a change here: or
-in `marks.py`: who changes those touches `_gate_kernels.py` too.
+a quote after an option (`-c "`) for the beginning of a text.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ def words(text: str) -> Bytes:
 
 
 _LEADERS = words("eval exec then do su")
-_ECHO = words("echo")
+_ECHO, _COMMAND = words("echo"), words("command")
 
 
 @compiled
@@ -225,17 +224,20 @@ def starts_command(data: Bytes, at: int, low: int) -> bool:
     place = at - 1
     while place >= low and at - place < 400 and PATH[data[place]]:
         place -= 1
-    while place >= low and (BLANK[data[place]] or QUOTE[data[place]] or data[place] == 92):
+    while place >= low and (BLANK[data[place]] or QUOTE[data[place]] or data[place] == 92) and data[place] != 10:
         place -= 1
-    if place < low or data[place] in (59, 38, 124, 40, 123, 96) or at - place >= 400:
+    if place < low or data[place] in (10, 59, 38, 124, 40, 123, 96) or at - place >= 400:
         return True
+    if data[place] == 61:
+        return ends(data, place, low, _COMMAND) > 0
+    place -= data[place] == 58
     last = place + 1
-    while place >= low and last - place < 40 and not BLANK[data[place]] and not QUOTE[data[place]]:
+    while place >= low and last - place < 40 and WORD[data[place]] and data[place] < 128:
         place -= 1
-    if data[place + 1] in (45, 47):
+    if place >= low and (data[place] in (45, 47) or data[place] >= 128):
         # `echo -e "..."` prints.
-        return ends(data, back(data, place + 1, low, True) + 1, low, _ECHO) == 0
-    return ends(data, last, place + 1, _LEADERS) == last - place - 1
+        return ends(data, back(data, place, low, True) + 1, low, _ECHO) == 0
+    return bool(ends(data, last, place + 1, _LEADERS) == last - place - 1)
 
 
 @compiled
@@ -246,7 +248,7 @@ def is_list(data: Bytes, at: int, high: int) -> bool:
         byte = data[place]
         if byte == 125:
             return comma
-        if byte == 123 or BLANK[byte] or not (comma or byte == 44 or PATH[byte]):
+        if byte == 123 or (BLANK[byte] and byte < 128) or not (comma or byte == 44 or PATH[byte]):
             return False
         comma = comma or byte == 44
     return False
@@ -275,6 +277,6 @@ def contains_assignment(data: Bytes, low: int, high: int) -> bool:
         if data[at] == 61 and at > start and not 48 <= data[start] <= 57:
             return True
         if not WORD[data[at]]:
-            delimiter = BLANK[data[at]] or QUOTE[data[at]] or data[at] in (59, 38, 124, 40, 92)
+            delimiter = BLANK[data[at]] or QUOTE[data[at]] or data[at] in (59, 38, 124, 40, 92, 123)
             start = at + 1 if delimiter else high
     return False

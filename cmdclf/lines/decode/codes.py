@@ -114,7 +114,7 @@ DECODINGS = (
     Decoding("xor", ("-bxor",), _xor, marks=marks.CODES),
     Decoding("char_codes", ("[char]",), _char_codes, rewrites=True, marks=marks.CODES),
     Decoding(
-        "number_lists", ("[char]", "[char[", "[byte[", "fromcharcode", "chr(", "bytes(", "bytearray("), _number_lists,
+        "number_lists", ("[char]", "[char[", "[byte[", "fromcharcode(", "chr(", "bytes(", "bytearray("), _number_lists,
         rewrites=True, marks=marks.CODES),
     Decoding("chr_calls", ("chr(", "chrw(", "chrb("), _chr_calls, rewrites=True, marks=marks.CODES),
 )  # fmt: skip

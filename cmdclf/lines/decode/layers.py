@@ -79,7 +79,7 @@ def decode_line(
     `gated=False` tries every decoding on every text. The layers are the same; it is there to test that.
     """
     limit = max(0, max_bytes)
-    start = line[:limit]
+    start = line[:limit].replace("\0", "\\x00")
     if platform is None:
         platform = guess_platform(pa.array([start.encode("utf-8", "replace").decode()]))[0].as_py()
     windows = platform == "windows"
