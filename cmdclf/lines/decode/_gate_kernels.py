@@ -264,7 +264,7 @@ def _look(  # noqa: C901 - one branch per mark
         return (ROT13 if rot else 0) | (QUOTES if splits_word(data, at, low, high) else 0)
     if byte == 92 and previous != 92:
         place = ahead(data, at, high, False)
-        letter = place < high and 97 <= lower(data[place]) <= 122
+        letter = place < high and (97 <= lower(data[place]) <= 122 or data[place] in (33, 37))
         bits = ESCAPE if three_escapes(data, at, high) else 0
         return bits | (BACKSLASH if posix and letter and starts_command(data, at, low) else 0)
     if byte in (37, 33):
