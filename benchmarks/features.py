@@ -1,44 +1,50 @@
-"""Hand-engineered features and behavioural checks: lines a second on one core, ours against plain Python and RE2.
+"""Hand-engineered features and behavioural checks: lines a second, ours against plain Python, DuckDB and RE2.
 
     python benchmarks/features.py [--quick] [--json FILE] [--lines FILE.parquet]
 
 The input is made from ordinary command lines with changing parts and, one in twenty, an example of the behavioural
-checks; --lines takes the column command_line (and platform) of a Parquet file instead. Each case runs ours and its
-peer in turn on the same lines, several times, on one thread; the table gives medians of CPU time, so that other work on
-the machine disturbs little. Loops that are hundreds of times slower are timed on every eighth of the lines. Answers are
-compared before the clock starts. Peers:
-  python   the same columns (a subset of ours) by a loop over rows with collections.Counter and re
-  re       the behavioural checks by a loop over rows and compiled patterns of the module re
-  re2      the behavioural checks by pyarrow.compute.match_substring_regex on every row, without our prefilter
+checks; --lines takes the column command_line (and platform) of a Parquet file instead. Ours is measured on batches of
+65,536 lines. Each case runs ours and its peer in turn, several times, on one thread; the table gives medians of CPU
+time, so that other work on the machine disturbs little. Loops that are a hundred times slower are timed on fewer of
+the lines. Answers are compared before the clock starts. Peers:
+  python   all columns by a loop over lines with Counter, re and the decoders (benchmarks/plain_features.py)
+  re       the behavioural checks by a loop over lines and compiled patterns, tried where a literal of theirs occurs
+  duckdb   the behavioural checks by one SQL query with regexp_matches for each of them
+  re2      the behavioural checks by pyarrow.compute.match_substring_regex on every line, without our prefilter
+  counter  the counts of tokens, pairs and characters by a loop over lines
+The last rows are wall-clock times: two threads against one of ours, and against two of DuckDB's.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import platform
 import random
-import re
 import resource
 import statistics
 import sys
 import time
-from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from plain_features import PlainFeatures
 from threadpoolctl import threadpool_limits
 
 from cmdclf.features import FeatureMaker
-from cmdclf.features._kernels import measure
+from cmdclf.features.hidden import find_hidden, measure_hidden
+from cmdclf.lines.decode import suspects
 from cmdclf.rules import RuleSet
-from cmdclf.rules.buffers import as_string_array, string_buffers
+from cmdclf.rules.buffers import as_string_array
 from cmdclf.rules.engine import match_everywhere
+
+BATCH = 65_536
 
 ORDINARY = {
     "windows": [
@@ -90,164 +96,217 @@ def read_lines(path: str, n: int) -> pa.RecordBatch:
     return pa.record_batch({name: as_string_array(table[name]) for name in names})
 
 
-# ---------------------------------------------------------------- the plain loop
-
-_TOKEN = re.compile(rb"[A-Za-z0-9_.\-\x80-\xff]+")
-_RUNS = {
-    "run_base64": re.compile(rb"[A-Za-z0-9+/=]+"),
-    "run_hex": re.compile(rb"[0-9a-fA-F]+"),
-    "run_digit": re.compile(rb"[0-9]+"),
-    "run_upper": re.compile(rb"[A-Z]+"),
-    "run_letter": re.compile(rb"[A-Za-z]+"),
-    "run_nospace": re.compile(rb"[^ \t\n\v\f\r]+"),
-}
-_META = [
-    (name, ord(char)) for char, name in
-         (("\"", "double_quote"), ("'", "single_quote"), ("|", "pipe"), ("&", "ampersand"), (";", "semicolon"),
-          ("<", "less"), (">", "greater"), ("$", "dollar"), ("%", "percent"), ("^", "caret"), ("`", "backtick"),
-          ("=", "equals"), ("+", "plus"), ("/", "slash"), ("\\", "backslash"), ("-", "dash"), (":", "colon"))
-]  # fmt: skip
-PEER_COLUMNS = [
-    "length_bytes", "entropy", "distinct_bytes", "n_upper", "n_lower", "n_digit", "n_space", "n_nonascii",
-    "ratio_upper", "ratio_lower", "ratio_digit", *(f"n_{name}" for name, _ in _META), *_RUNS,
-    "n_words", "word_mean", "n_urls",
-    "n_tokens", "token_mean", "token_max",
-]  # fmt: skip
+# ---------------------------------------------------------------- answers and peers
 
 
-def python_loop(lines: list[str]) -> np.ndarray:
-    out = []
-    for line in lines:
-        data = line.encode()
-        size = len(data)
-        count = Counter(data)
-        entropy = math.log2(size) - sum(c * math.log2(c) for c in count.values()) / size if size else 0.0
-        upper = sum(c for b, c in count.items() if 65 <= b <= 90)
-        lower = sum(c for b, c in count.items() if 97 <= b <= 122)
-        digit = sum(c for b, c in count.items() if 48 <= b <= 57)
-        space = sum(c for b, c in count.items() if b in b" \t\n\v\f\r")
-        other = sum(c for b, c in count.items() if b > 127)
-        row = [size, entropy, len(count), upper, lower, digit, space, other]
-        row += [upper / size, lower / size, digit / size] if size else [0, 0, 0]
-        row += [count[byte] for _, byte in _META]
-        words: list[bytes] = []
-        for pattern in _RUNS.values():
-            words = pattern.findall(data)
-            row.append(max(map(len, words), default=0))
-        row += [len(words), sum(map(len, words)) / len(words) if words else 0, data.count(b"://")]
-        tokens = [len(token) for token in _TOKEN.findall(data)]
-        row += [len(tokens), sum(tokens) / len(tokens) if tokens else 0, max(tokens, default=0)]
-        out.append(row)
-    return np.array(out, np.float32)
+class DuckDB:
+    """All checks in one query, over lines that are in DuckDB's memory already."""
+
+    def __init__(self, lines: pa.Array, rules: RuleSet, threads: int) -> None:
+        self.database = duckdb.connect(config={"threads": threads})
+        # DuckDB works in parallel on row groups of at least 2,048 rows.
+        self.database.execute(f"ATTACH ':memory:' AS m (ROW_GROUP_SIZE {2048 * max(1, len(lines) // 16384)}); USE m")
+        given = pa.table({"line": lines, "place": np.arange(len(lines))})  # noqa: F841  DuckDB finds it by its name
+        self.database.execute("CREATE TABLE lines AS SELECT * FROM given")
+        columns = [
+            f"regexp_matches(line, {_quoted(rule.regex)}, '{'c' if rule.case else 'i'}')" for rule in rules.rules
+        ]
+        self.query = f"SELECT {', '.join(columns)} FROM lines"
+
+    def __call__(self, *, ordered: bool = False) -> pa.Table:
+        return self.database.sql(self.query + (" ORDER BY place" if ordered else "")).to_arrow_table()
 
 
-def re_loop(lines: list[str], patterns: list[re.Pattern[str]]) -> np.ndarray:
-    return np.array([[pattern.search(line) is not None for pattern in patterns] for line in lines], np.uint8)
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def check_answers(maker: FeatureMaker, batch: pa.RecordBatch, rules: RuleSet) -> None:
+    """Ends the program where ours and a peer do not agree."""
+    lines = batch["command_line"]
+    plain = PlainFeatures(rules)
+    plain.fit(lines.to_pylist())
+    # With this many buckets hardly two tokens share one: the plain loop counts exactly.
+    ours = FeatureMaker(buckets=2**24, behaviours=rules).fit(batch).matrix(batch)
+    theirs = np.array([plain.row(*row) for row in rows_of(batch)], np.float32)
+    names = maker.feature_names
+    for k, off in enumerate((~np.isclose(ours, theirs, rtol=1e-4, atol=2e-4)).mean(axis=0)):
+        if off > (0.01 if "rarity" in names[k] or "unseen" in names[k] else 0):
+            raise SystemExit(f"our column {names[k]} is not that of the plain loop")
+    matched = rules.match(lines)
+    if not np.array_equal(matched, match_everywhere(lines, rules.rules)):
+        raise SystemExit("our matches are not those of RE2")
+    found = np.column_stack([column.to_numpy() for column in DuckDB(lines, rules, 1)(ordered=True).columns])
+    # DuckDB's patterns let the dot match a line's end.
+    flat = ~np.array(["\n" in (line or "") for line in lines.to_pylist()])
+    if not np.array_equal(matched[flat], found[flat]):
+        raise SystemExit("our matches are not those of DuckDB")
+
+
+def rows_of(batch: pa.RecordBatch) -> list[tuple[str, str | None]]:
+    lines = [line or "" for line in batch["command_line"].to_pylist()]
+    named = "platform" in batch.schema.names
+    return list(zip(lines, batch["platform"].to_pylist() if named else [None] * len(lines), strict=True))
 
 
 # ---------------------------------------------------------------- timing
 
 
-def in_turn(ours, peer, rounds: int) -> tuple[float, float]:
-    """Median CPU seconds of each, run alternately."""
+def in_turn(
+    ours: Callable[[], object], peer: Callable[[], object], rounds: int, clock: Callable[[], float] = time.process_time
+) -> tuple[float, float]:
+    """Median seconds of each, run alternately."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for which, function in enumerate((ours, peer)):
-            start = time.process_time()
+            start = clock()
             function()
-            times[which].append(time.process_time() - start)
+            times[which].append(clock() - start)
     return statistics.median(times[0]), statistics.median(times[1])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer lines and rounds: under 50 seconds on 2 cores")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and lines for the peers: under 50 seconds")
     parser.add_argument("--json", metavar="FILE", help="write the table there too")
     parser.add_argument("--lines", metavar="FILE", help="a Parquet file with command_line instead of made lines")
     args = parser.parse_args()
     pa.set_cpu_count(1)
     threadpool_limits(1)
-    n, rounds = (8_000, 3) if args.quick else (65_536, 5)
+    rounds, few, some = (3, 1_000, 8_192) if args.quick else (7, 4_000, 32_768)
 
-    batch = read_lines(args.lines, n) if args.lines else make_lines(n)
+    batch = read_lines(args.lines, BATCH) if args.lines else make_lines(BATCH)
     n = batch.num_rows
-    lines = batch["command_line"]
-    texts = lines.to_pylist()
+    few_lines, some_lines = batch.slice(0, few), batch["command_line"].slice(0, some)
+    few, some = len(few_lines), len(some_lines)
     rules = RuleSet.bundled("behaviours")
     maker = FeatureMaker(behaviours=rules)
     start = time.perf_counter()
     maker.fit(batch.slice(0, 10)).matrix(batch.slice(0, 10))
     first_use = time.perf_counter() - start
+    check_answers(maker, few_lines, rules)
     maker.fit(batch)
+    plain = PlainFeatures(rules)
+    plain.fit([line for line, _ in rows_of(few_lines)])
 
-    buffers = string_buffers(lines)
-    at = [maker.feature_names.index(name) for name in PEER_COLUMNS]
-    whole = maker.matrix(batch)
-    if not np.allclose(whole[:, at], python_loop(texts), rtol=1e-5, atol=1e-4):
-        raise SystemExit("our columns are not those of the plain loop")
-    matched = rules.match(lines)
-    if not np.array_equal(matched, match_everywhere(lines, rules.rules)):
-        raise SystemExit("our matches are not those of RE2")
-    patterns = [re.compile(rule.regex, 0 if rule.case else re.IGNORECASE) for rule in rules.rules]
-    ascii_rows = pc.equal(pc.utf8_length(lines), pc.binary_length(lines)).to_numpy(zero_copy_only=False)
-    ascii_rows = np.flatnonzero(ascii_rows)[::8]  # re and RE2 mean other things by \b and \w beyond ASCII
-    if not np.array_equal(matched[ascii_rows], re_loop([texts[k] for k in ascii_rows], patterns)):
-        raise SystemExit("our matches are not those of re")
-
-    def kernels() -> None:
-        out = np.zeros(whole.shape, np.float32)
-        measure(*buffers, out)
-        maker.rarity_.measure(*buffers, out)
-
-    few = texts[::8]
-
-    def python_all() -> None:
-        python_loop(few)
-        re_loop(few, patterns)
-
+    lines, places = batch["command_line"], batch["platform"] if "platform" in batch.schema.names else None
+    few_rows = rows_of(few_lines)
+    one, two = DuckDB(some_lines, rules, 1), DuckDB(some_lines, rules, 2)
     cases = [
-        ("characters, words, rarity", kernels, lambda: python_loop(texts), "python", n),
-        ("behavioural checks", lambda: rules.match(lines), lambda: re_loop(few, patterns), "re", len(few)),
-        ("behavioural checks", lambda: rules.match(lines), lambda: match_everywhere(lines, rules.rules), "re2", n),
-        ("all features", lambda: maker.matrix(batch), python_all, "python + re", len(few)),
+        ("all features", lambda: maker.matrix(batch), n, lambda: [plain.row(*r) for r in few_rows], "python", few),
+        (
+            "characters, words, rarity",
+            lambda: measure_lines(maker, lines, len(maker.feature_names)),
+            n,
+            lambda: [plain.text(line) for line, _ in few_rows],
+            "python",
+            few,
+        ),
+        ("checks", lambda: rules.match(lines), n, lambda: [plain.matches(*r) for r in few_rows], "re", few),
+        ("checks", lambda: rules.match(lines), n, one, "duckdb", some),
+        ("checks", lambda: rules.match(lines), n, lambda: match_everywhere(some_lines, rules.rules), "re2", some),
+        (
+            "fit",
+            lambda: FeatureMaker(behaviours=rules).fit(batch),
+            n,
+            lambda: PlainFeatures(rules).fit([line for line, _ in few_rows]),
+            "counter",
+            few,
+        ),
     ]
     rows = []
-    for case, ours, peer, peer_name, peer_n in cases:
+    for case, ours, our_n, peer, peer_name, peer_n in cases:
         mine, theirs = in_turn(ours, peer, rounds)
-        mine, theirs = mine / n, theirs / peer_n
-        rows.append(
-            {
-                "case": case,
-                "ours": round(1 / mine),
-                "peer": round(1 / theirs),
-                "peer_name": peer_name,
-                "ratio": round(theirs / mine, 1),
-                "unit": "lines per CPU second",
-                "n": n,
-            }
-        )
-    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        rows.append(table_row(case, mine / our_n, theirs / peer_n, peer_name, n))
+    with ThreadPoolExecutor(2) as pool:
+
+        def both(function: Callable[[pa.RecordBatch], object]) -> Callable[[], object]:
+            return lambda: list(pool.map(function, [batch, batch]))
+
+        def checks(part: pa.RecordBatch) -> object:
+            return rules.match(part["command_line"])
+
+        for case, ours, peer, peer_name, peer_n in (
+            ("all features, 2 threads", both(maker.matrix), lambda: maker.matrix(batch), "ours, 1 thread", n),
+            ("checks, 2 threads", both(checks), two, "duckdb, 2", some),
+        ):
+            mine, theirs = in_turn(ours, peer, rounds, time.perf_counter)
+            row = table_row(case, mine / (2 * n), theirs / peer_n, peer_name, n)
+            rows.append(row | {"unit": "lines per second"})
+
+    gate, decode = in_turn(
+        lambda: suspects(lines, places), lambda: hidden_columns(maker, batch, len(maker.feature_names)), rounds
+    )
+    hidden = find_hidden(lines, places)
+    hiding = len(np.unique(hidden.row)) / n
     result = {
         "name": "features",
         "machine": ", ".join(
             (platform.machine(), f"{os.cpu_count()} cores", platform.system(), f"Python {platform.python_version()}")
         ),
         "rows": rows,
-        "memory_mb": round(usage / (1024 * 1024 if sys.platform == "darwin" else 1024)),
-        "bytes_per_line": round(sum(map(len, map(str.encode, texts))) / max(1, n)),
-        "columns": whole.shape[1],
+        "memory_mb": round(
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 * 1024 if sys.platform == "darwin" else 1024)
+        ),
+        "bytes_per_line": round(sum(len(line.encode()) for line, _ in rows_of(batch)) / max(1, n)),
+        "columns": len(maker.feature_names),
         "first_use_s": round(first_use, 2),
+        "hidden": {
+            "share_suspect": round(float(suspects(lines, places).mean()), 5),
+            "share_hiding": round(hiding, 5),
+            "gate_us_per_line": round(gate / n * 1e6, 2),
+            "all_us_per_line": round(decode / n * 1e6, 2),
+        },
     }
-    print(f"{'case':<28}{'ours':>10}{'peer':>10}  {'peer is':<14}{'ratio':>7}   {rows[0]['unit']}, n = {n:,}")
-    for row in rows:
-        print(f"{row['case']:<28}{row['ours']:>10,}{row['peer']:>10,}  {row['peer_name']:<14}{row['ratio']:>7}")
+    show(result)
+    if args.json:
+        Path(args.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def measure_lines(maker: FeatureMaker, lines: pa.Array, columns: int) -> None:
+    """What the kernels do for the lines themselves."""
+    from cmdclf.features._kernels import measure
+    from cmdclf.rules.buffers import string_buffers
+
+    out = np.zeros((len(lines), columns), np.float32)
+    measure(*string_buffers(lines), out)
+    maker.rarity_.measure(*string_buffers(lines), out)
+
+
+def hidden_columns(maker: FeatureMaker, batch: pa.RecordBatch, columns: int) -> None:
+    """What is done for hidden text, the checks of its layers aside."""
+    places = batch["platform"] if "platform" in batch.schema.names else None
+    hidden = find_hidden(batch["command_line"], places)
+    measure_hidden(hidden, maker.rarity_, np.zeros((batch.num_rows, columns), np.float32), columns - 100)
+
+
+def table_row(case: str, mine: float, theirs: float, peer_name: str, n: int) -> dict[str, object]:
+    return {
+        "case": case,
+        "ours": round(1 / mine),
+        "peer": round(1 / theirs),
+        "peer_name": peer_name,
+        "ratio": round(theirs / mine, 1),
+        "unit": "lines per CPU second",
+        "n": n,
+    }
+
+
+def show(result: dict) -> None:
+    print(f"{'case':<27}{'ours':>10}{'peer':>10}  {'peer is':<15}{'ratio':>7}  unit")
+    for row in result["rows"]:
+        numbers = f"{row['case']:<27}{row['ours']:>10,}{row['peer']:>10,}"
+        print(f"{numbers}  {row['peer_name']:<15}{row['ratio']:>7}  {row['unit']}")
+    hidden = result["hidden"]
     print(
         f"{result['columns']} columns, {result['bytes_per_line']} bytes a line, first use {result['first_use_s']} s, "
         f"memory {result['memory_mb']} MB, {result['machine']}"
     )
-    if args.json:
-        Path(args.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return 0
+    print(
+        f"{hidden['share_hiding']:.2%} of the lines hide something, {hidden['share_suspect']:.2%} were decoded: "
+        f"{hidden['all_us_per_line']} us a line over all lines, {hidden['gate_us_per_line']} of them to find them"
+    )
 
 
 if __name__ == "__main__":
