@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["COLUMNS", "METACHARACTERS", "RATIO_METACHARACTERS", "SLOTS"]
+__all__ = ["COLUMNS", "METACHARACTERS", "RATIO_METACHARACTERS", "REFERENCES", "SLOTS", "SOURCES"]
 
 #: All ASCII punctuation, with names fit for columns.
 METACHARACTERS = {
@@ -137,3 +137,23 @@ COLUMNS: list[tuple[str, str]] = [column for group in _GROUPS.values() for colum
 SLOTS: dict[str, int] = {}
 for _group in _GROUPS:
     SLOTS[_group] = sum(len(_GROUPS[earlier]) for earlier in SLOTS)
+
+_CHARACTERS = ("counts", "ratios", "switches", "meta", "meta_ratios")
+_BOHANNON, _SHANNON, _BIGRAMS = "Bohannon and Holmes 2017", "Shannon 1948", "Shannon 1951"
+#: What the sources' short names stand for.
+REFERENCES = {
+    _BOHANNON: "D. Bohannon and L. Holmes, Revoke-Obfuscation: PowerShell Obfuscation Detection Using Science,"
+    " Black Hat USA 2017 (shares of characters, casing and entropy as marks of obfuscation)",
+    _SHANNON: "C. E. Shannon, A Mathematical Theory of Communication, Bell System Technical Journal 27, 1948"
+    " (entropy; the information of an event as the negative logarithm of its chance)",
+    _BIGRAMS: "C. E. Shannon, Prediction and Entropy of Printed English, Bell System Technical Journal 30, 1951"
+    " (information of a character given those before it)",
+}
+_FROM_OTHERS = {
+    **{name: _SHANNON for name, _ in _TOKENS if "rarity" in name},
+    **{name: _BIGRAMS for name, _ in _TOKENS if name.startswith("surprise")},
+    **{name: _SHANNON for name in ("entropy", "entropy_share")},
+    **{name: _BOHANNON for group in _CHARACTERS for name, _ in _GROUPS[group]},
+}
+#: Where the idea of each column comes from.
+SOURCES: dict[str, str] = {name: _FROM_OTHERS.get(name, "ours") for name, _ in COLUMNS}

@@ -51,6 +51,8 @@ _CLASS_OF_KIND = np.array([0, 1, 2, 4, 3, 4, 5, 6], np.int64)
 #: Per byte what the walk does at it.
 _MARK = np.zeros(256, np.uint8)
 _MARK[list(b"/\\")], _MARK[list(b"([{")], _MARK[list(b")]}")], _MARK[ord("=")] = _SEPARATOR, _OPENING, _CLOSING, _EQUALS
+#: Per byte its kind, whether it is a hexadecimal digit, and its mark, in one load.
+_INFO = (_KIND + 8 * _HEX.astype(np.uint8) + 16 * _MARK).astype(np.uint8)
 #: Logarithms for the counts of ordinary lines: a call a byte value would be half of the kernel's time.
 _XLOGX = np.array([0.0] + [c * math.log2(c) for c in range(1, 1024)])
 _LOG2 = np.array([0.0] + [math.log2(c) for c in range(1, 1024)])
@@ -86,7 +88,7 @@ def _is_ipv4(data: npt.NDArray[np.uint8], at: int) -> bool:
 @compiled
 def measure(offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8], out: npt.NDArray[np.float32]) -> None:
     """Fill the columns up to the tokens' of each row of `out` from its bytes; `out` comes in as zeros."""
-    seen = np.zeros(256, np.int64)
+    seen = np.zeros(256, np.uint32)
     distinct = np.empty(257, np.uint8)
     totals = np.zeros(8, np.int64)
     for row in range(offsets.size - 1):
@@ -99,7 +101,7 @@ def measure(offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8], out: np
 
 @compiled
 def _summarise(
-    seen: npt.NDArray[np.int64], distinct: npt.NDArray[np.uint8], length: int, out: npt.NDArray[np.float32]
+    seen: npt.NDArray[np.uint32], distinct: npt.NDArray[np.uint8], length: int, out: npt.NDArray[np.float32]
 ) -> None:
     """Everything that follows from how often each byte occurs; sets `seen` back to zeros."""
     inverse = 1.0 / length
@@ -142,7 +144,7 @@ def _summarise(
 @compiled
 def _walk(  # noqa: C901  one pass over the bytes: calls per run or word would cost more than they tell
     data: npt.NDArray[np.uint8],
-    seen: npt.NDArray[np.int64],
+    seen: npt.NDArray[np.uint32],
     distinct: npt.NDArray[np.uint8],
     totals: npt.NDArray[np.int64],
     out: npt.NDArray[np.float32],
@@ -170,7 +172,8 @@ def _walk(  # noqa: C901  one pass over the bytes: calls per run or word would c
     for at in range(end + 1):
         # One step beyond the end, as if a line end stood there, closes the last run and word.
         byte = data[at] if at < end else np.uint8(10)
-        kind = _KIND[byte]
+        info = _INFO[byte]
+        kind = info & 7
         if kind != kind_before:
             # A run of `kind_before` ends here, and with it perhaps a longer one of several kinds.
             totals[kind_before] += at - run
@@ -235,16 +238,16 @@ def _walk(  # noqa: C901  one pass over the bytes: calls per run or word would c
             break
 
         count = seen[byte]
-        seen[byte] = count + 1
+        seen[byte] = count + np.uint32(1)
         distinct[n_distinct] = byte
         n_distinct += count == 0
-        hexadecimal = hexadecimal + 1 if _HEX[byte] else 0
+        hexadecimal = hexadecimal + 1 if info & 8 else 0
         max_hex = max(max_hex, hexadecimal)
         long_hex += hexadecimal == _LONG_HEX
         same = same + 1 if byte == before and at > 0 else 1
         max_same = max(max_same, same)
-        mark = _MARK[byte]
-        if mark:
+        if info > 15:
+            mark = info >> 4
             if mark == _SEPARATOR:
                 if before != 47 and before != 92:
                     separators += 1

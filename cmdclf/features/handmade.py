@@ -1,4 +1,4 @@
-"""The hand-engineered features: characters, words, rarity, behavioural checks, platform."""
+"""The hand-engineered features: characters, words, rarity, behavioural checks, platform, and what a line hides."""
 
 from __future__ import annotations
 
@@ -6,26 +6,32 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cmdclf.errors import ModelIntegrityError, RuleError
-from cmdclf.features._columns import COLUMNS
+from cmdclf.features._columns import COLUMNS, SOURCES
 from cmdclf.rules import RuleSet
 from cmdclf.rules.buffers import as_string_array, string_buffers
+from cmdclf.rules.platforms import platform_bits
 from cmdclf.telemetry import PLATFORMS
+
+if TYPE_CHECKING:
+    from cmdclf.features.hidden import Hidden
 
 __all__ = ["FEATURE_VERSION", "Feature", "FeatureMaker"]
 
 #: Changes whenever a column's meaning or order changes; a model folder of another version is refused.
-FEATURE_VERSION = "1"
+FEATURE_VERSION = "2"
 
 _MANIFEST, _RULES = "features.json", "behaviours.json"
 _COUNTS = ("words", "pairs", "characters")
+_OURS = "ours"
+#: Rows whose part of the matrix stays in the processor's cache from one kernel to the next.
+_BLOCK = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,21 @@ class Feature:
 
     name: str
     meaning: str
+    source: str
     dtype: str = "float32"
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """The first column of each group after the kernels', and the number of each check's category."""
+
+    category: npt.NDArray[np.int64]
+    checks: int
+    counts: int
+    platforms: int
+    hidden: int
+    hidden_counts: int
+    end: int
 
 
 class FeatureMaker:
@@ -46,7 +66,7 @@ class FeatureMaker:
 
     >>> maker = FeatureMaker().fit([batch])
     >>> maker.matrix(batch).shape
-    (65536, 253)
+    (65536, 308)
 
     Args:
         buckets: size of the hashed token counts, a power of two.
@@ -77,16 +97,19 @@ class FeatureMaker:
     def matrix(self, batch: pa.RecordBatch | pa.Table) -> npt.NDArray[np.float32]:
         """`(n, len(feature_names)) float32`, C-contiguous and finite, one row per line of the LINES batch.
 
-        A null line counts as empty. `platform` may be missing or null: the platform's columns are then 0 and the
-        checks of all platforms apply.
+        A null line counts as empty. `platform` may be missing or null: the platform's columns are then 0, the checks
+        of all platforms apply, and decoding goes by a guess. A check is 1 where it matches the line or a decoded layer.
 
         Raises:
             sklearn.exceptions.NotFittedError: before `fit`.
 
-        Cost: about 8 µs of one core a line of 100 bytes (benchmarks/features.py), and 0.1 ms a batch for each check
-        with a candidate, whose pattern RE2 compiles anew: prefer batches of thousands. 4 bytes a value of memory.
+        Cost: about 3 µs of one core a line of 100 bytes (benchmarks/features.py), some 0.1 ms more for a line that
+        hides something, and 0.1 ms a batch for each check with a candidate, whose pattern RE2 compiles anew: prefer
+        batches of thousands. 4 bytes a value of memory.
         """
+        from cmdclf.features._checks import put_matches, put_platforms
         from cmdclf.features._kernels import measure
+        from cmdclf.features.hidden import find_hidden, measure_hidden
 
         if not self.__sklearn_is_fitted__():
             from sklearn.exceptions import NotFittedError
@@ -94,21 +117,23 @@ class FeatureMaker:
             raise NotFittedError("this FeatureMaker is not fitted yet: call fit or load first")
         lines = as_string_array(batch["command_line"])
         platform = as_string_array(batch["platform"]) if "platform" in batch.schema.names else None
-        rules, to_category = self.rules, self._category_matrix()
-        checks = len(COLUMNS)
-        categories = checks + len(rules)
-        total = categories + to_category.shape[1]
-        out = np.zeros((len(lines), total + 1 + len(PLATFORMS)), np.float32)
-        buffers = string_buffers(lines)
-        measure(*buffers, out)
-        self.rarity_.measure(*buffers, out)
-        out[:, checks:categories] = rules.match(lines, platform)
-        # Sums of ones in float32 are exact, whatever the order in which BLAS adds them.
-        np.matmul(out[:, checks:categories], to_category, out=out[:, categories:total])
-        out[:, total] = out[:, checks:categories].sum(axis=1)
+        rules, place = self.rules, self._places()
+        out = np.zeros((len(lines), place.end), np.float32)
+        offsets, data = string_buffers(lines)
+        for at in range(0, len(lines), _BLOCK):
+            part, into = offsets[at : at + _BLOCK + 1], out[at : at + _BLOCK]
+            measure(part, data, into)
+            self.rarity_.measure(part, data, into)
         if platform is not None:
-            for k, name in enumerate(PLATFORMS, start=1):
-                out[:, total + k] = pc.equal(platform, name).fill_null(False).to_numpy(zero_copy_only=False)
+            put_platforms(platform_bits(platform), out, place.platforms, len(PLATFORMS))
+        hidden = find_hidden(lines, platform)
+        measure_hidden(hidden, self.rarity_, out, place.hidden)
+        # Lines and layers together, since RE2 compiles its patterns at each call.
+        row, check = rules.pairs(*_appended(lines, platform, hidden))
+        own = row < len(lines)
+        put_matches(row[own], check[own], place.category, out, place.checks, place.counts, -1)
+        row, check = hidden.row[row[~own] - len(lines)], check[~own]
+        put_matches(row, check, place.category, out, place.checks, place.counts, place.hidden_counts)
         return out
 
     def transform(self, batch: pa.RecordBatch | pa.Table) -> pa.RecordBatch:
@@ -132,13 +157,27 @@ class FeatureMaker:
 
     def describe(self) -> list[Feature]:
         """What each column is, in the matrix's order."""
-        features = [Feature(name, meaning) for name, meaning in COLUMNS]
-        features += [Feature(f"check_{rule.id}", rule.title) for rule in self.rules.rules]
+        from cmdclf.features.hidden import HIDDEN
+
+        features = [Feature(name, meaning, SOURCES[name]) for name, meaning in COLUMNS]
         features += [
-            Feature(f"checks_{name}", f"behavioural checks of {name} that match") for name in self._categories()
+            Feature(
+                f"check_{rule.id}", rule.title, " ".join(("ours; ATT&CK", *rule.technique)) if rule.technique else _OURS
+            )
+            for rule in self.rules.rules
         ]
-        features.append(Feature("checks_total", "behavioural checks that match"))
-        features += [Feature(f"platform_{name}", f"1 where the platform is {name}") for name in PLATFORMS]
+        categories = list(dict.fromkeys(rule.category for rule in self.rules.rules))
+        features += [
+            Feature(f"checks_{name}", f"behavioural checks of {name} that match", _OURS) for name in categories
+        ]
+        features.append(Feature("checks_total", "behavioural checks that match", _OURS))
+        features += [Feature(f"platform_{name}", f"1 where the platform is {name}", _OURS) for name in PLATFORMS]
+        features += [Feature(name, meaning, _OURS) for name, meaning in HIDDEN]
+        features += [
+            Feature(f"hidden_checks_{name}", f"checks of {name} that match in a decoded layer only", _OURS)
+            for name in categories
+        ]
+        features.append(Feature("hidden_checks_total", "checks that match in a decoded layer only", _OURS))
         return features
 
     @property
@@ -150,14 +189,23 @@ class FeatureMaker:
         """`feature_names` as scikit-learn asks for them."""
         return np.array(self.feature_names, dtype=object)
 
-    def _categories(self) -> list[str]:
-        return list(dict.fromkeys(rule.category for rule in self.rules.rules))
+    def _places(self) -> _Places:
+        from cmdclf.features.hidden import HIDDEN
 
-    def _category_matrix(self) -> npt.NDArray[np.float32]:
-        """`(rules, categories)`, 1 where the rule is of the category."""
-        names = self._categories()
-        return np.array([[rule.category == name for name in names] for rule in self.rules.rules], np.float32).reshape(
-            len(self.rules), len(names)
+        categories = list(dict.fromkeys(rule.category for rule in self.rules.rules))
+        checks = len(COLUMNS)
+        counts = checks + len(self.rules)
+        platforms = counts + len(categories) + 1
+        hidden = platforms + len(PLATFORMS)
+        hidden_counts = hidden + len(HIDDEN)
+        return _Places(
+            category=np.array([categories.index(rule.category) for rule in self.rules.rules], np.int64),
+            checks=checks,
+            counts=counts,
+            platforms=platforms,
+            hidden=hidden,
+            hidden_counts=hidden_counts,
+            end=hidden_counts + len(categories) + 1,
         )
 
     # ------------------------------------------------------------------ scikit-learn's contract
@@ -236,6 +284,16 @@ class FeatureMaker:
             raise ModelIntegrityError("checks or columns are not those of the manifest", remedy=_REMEDY, file=folder)
         maker.rarity_ = rarity
         return maker
+
+
+def _appended(lines: pa.Array, platform: pa.Array | None, hidden: Hidden) -> tuple[pa.Array, pa.Array | None]:
+    """The lines followed by the hidden layers, each with its line's platform."""
+    if hidden.row.size == 0:
+        return lines, platform
+    if pa.types.is_string(lines.type) and lines.nbytes + hidden.text.nbytes > 2**31 - 1:
+        lines = lines.cast(pa.large_string())
+    text = pa.concat_arrays([lines, hidden.text.cast(lines.type)])
+    return text, None if platform is None else pa.concat_arrays([platform, platform.take(pa.array(hidden.row))])
 
 
 _REMEDY = "Export the model again, or get a complete copy of its folder"

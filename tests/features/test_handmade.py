@@ -158,7 +158,8 @@ def test_checks_are_columns_and_are_counted_by_category(maker):
     row = _row(maker, "powershell -nop -w hidden -enc SQBFAFgAIAAoAE4AZQB3AC0A", "windows")
     assert row["check_obf-ps-encoded-command"] == 1
     assert row["checks_obfuscation"] == 1
-    assert row["checks_execution"] == 2
+    assert row["checks_execution"] == 3
+    assert row["hidden_checks_execution"] == row["check_exec-ps-invoke-expression"] == 1
     assert row["checks_total"] == sum(value for name, value in row.items() if name.startswith("check_"))
     assert (row["platform_windows"], row["platform_linux"], row["platform_macos"]) == (1, 0, 0)
 
@@ -192,7 +193,7 @@ def test_every_column_is_described_once(maker):
     described = maker.describe()
     assert [feature.name for feature in described] == maker.feature_names == maker.get_feature_names_out().tolist()
     assert len(set(maker.feature_names)) == len(described) >= 180
-    assert all(feature.meaning and feature.dtype == "float32" for feature in described)
+    assert all(feature.meaning and feature.source and feature.dtype == "float32" for feature in described)
 
 
 def test_fitting_batch_by_batch_equals_fitting_at_once():
