@@ -29,6 +29,8 @@ _LOCAL = {
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "OFF",  # what fails is told by us, in a sentence
 }
+#: Where one of these is set, the master may come from spark-submit or from files of settings.
+_ELSEWHERE = ("PYSPARK_GATEWAY_PORT", "PYSPARK_SUBMIT_ARGS", "SPARK_HOME", "SPARK_CONF_DIR")
 
 
 def missing() -> str:
@@ -88,17 +90,14 @@ def spark_session(master: str | None = None, conf: Mapping[str, str] | None = No
 
 
 def _started(master: str | None, conf: dict[str, str]) -> SparkSession:
-    from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.appName("cmdclf")
     if master is not None:
         builder = builder.master(master)
-    # spark-submit hands its settings over as properties of Java, which are there only in the process that it starts.
-    known = SparkConf() if "SPARK_ENV_LOADED" in os.environ or "PYSPARK_GATEWAY_PORT" in os.environ else None
-    given = master or conf.get("spark.master") or (known.get("spark.master", None) if known is not None else None)
-    if given is None and not os.environ.get("SPARK_CONF_DIR") and not os.environ.get("SPARK_HOME"):
-        given = "local[*]"
+    given = master or conf.get("spark.master")
+    if given is None and not any(name in os.environ for name in _ELSEWHERE):
+        given = "local[*]"  # as Spark does, but with settings for it
     defaults = _LOCAL if given is not None and _is_local(given) else {}
     for key, value in {**defaults, **conf}.items():
         builder = builder.config(key, value)
