@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from types import ModuleType
@@ -37,10 +38,19 @@ def compiled_with(*modules: ModuleType) -> Callable[[F], F]:
         kernel = compiled(function)
         try:
             index = kernel._cache._cache_file  # type: ignore[attr-defined]
-            stats = [os.stat(cast(str, module.__file__)) for module in modules]
-            index._source_stamp = (index._source_stamp, *((s.st_mtime, s.st_size) for s in stats))
+            index._source_stamp = (index._source_stamp, *map(_state, modules))
         except AttributeError:  # no cache, or another numba: compiled at each start
             return cast(F, numba.njit(nogil=True)(function))
         return kernel
 
     return decorated
+
+
+def _state(module: ModuleType) -> tuple[object, ...]:
+    """Time and size of the module's file; its content's hash where it is a part of a zip."""
+    path = cast(str, module.__file__)
+    try:
+        stat = os.stat(path)
+    except NotADirectoryError:
+        return (hashlib.sha256(module.__loader__.get_data(path)).digest(),)  # type: ignore[union-attr]
+    return stat.st_mtime, stat.st_size

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from cmdclf.detect.day import SmallestIds, top_scores
 from cmdclf.detect.daymodel import FOREST, DayModel
 from cmdclf.features import FEATURE_VERSION, FeatureMaker
 from cmdclf.features.rarity import Rarity
-from cmdclf.store import part_batches
-from cmdclf.store.salvage import salvage
+from cmdclf.store.salvage import file_batches, salvage
 
 __all__ = [
     "COPIED",
@@ -54,7 +54,6 @@ COPIED = "platform string, command_line string, count bigint"
 LOST = "file string, reason string, rows bigint, events bigint"
 
 _COUNTED = pa.schema([("lines", pa.int64()), ("counts", pa.binary())])
-_COPIED = pa.schema([("platform", pa.string()), ("command_line", pa.string()), ("count", pa.int64())])
 _LOST = pa.schema([("file", pa.string()), ("reason", pa.string()), ("rows", pa.int64()), ("events", pa.int64())])
 
 
@@ -204,9 +203,7 @@ def lost_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
                 {"file": lost.file, "reason": lost.reason, "rows": lost.rows, "events": None}
                 for lost in salvage(Path(file), copy)
             ]
-            events = sum(
-                pc.sum(batch.column("count").fill_null(1)).as_py() or 0 for batch in part_batches(copy, ["count"])
-            )
+            events = sum(pc.sum(batch.column("count").fill_null(1)).as_py() or 0 for batch in _batches(copy))
         yield pa.RecordBatch.from_pylist([*rows, {"file": file, "events": events}], schema=_LOST)
 
 
@@ -216,8 +213,13 @@ def salvaged_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]
         with TemporaryDirectory(prefix="cmdclf-") as folder:
             copy = Path(folder) / "copy.parquet"
             salvage(Path(file), copy)
-            for batch in part_batches(copy):
-                yield batch.cast(_COPIED)
+            yield from _batches(copy)
+
+
+def _batches(copy: Path) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(copy) as file:
+        for index in range(file.num_row_groups):
+            yield from file_batches(file, index)
 
 
 def _files(batches: Iterator[pa.RecordBatch]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from cmdclf.lexicon.replay import ReplaySettings, replay
 from cmdclf.spark import SparkDay, SparkJobError
 from cmdclf.spark.faults import translated
 from cmdclf.spark.lake import is_remote, lake_days
-from cmdclf.store import distinct_parts
+from cmdclf.store import distinct_parts, part_batches
 from cmdclf.telemetry import MAX_LINE_BYTES, PROCESS_EVENT, Lake
 
 pytestmark = pytest.mark.spark
@@ -154,7 +154,8 @@ def test_features_are_those_of_the_single_machine(spark, lake, tmp_path, capsys)
     arguments = ["spark", "features", "--lake", str(lake), "--day", str(DAY), "--out", str(out)]
     assert main(arguments) == 0
     parts = distinct_parts(Lake(lake).files(DAY), tmp_path / "parts")
-    lines = pa.concat_tables([pq.read_table(part.path) for part in parts.files]).sort_by("command_id")
+    batches = [batch for part in parts.files for batch in part_batches(part.path)]
+    lines = pa.Table.from_batches(batches).sort_by("command_id")
     written = pq.read_table(out).sort_by("command_id")
     assert written.select(lines.column_names).to_pylist() == lines.to_pylist()
     maker = FeatureMaker().fit(lines)
