@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmdclf.cli import _label_batch
+from cmdclf.cli import _label_audit, _label_batch
 from cmdclf.cli._messages import say
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     gives = actions.add_parser("export", help="the latest verdict of each line to a file")
     puts = actions.add_parser("export-batch", help="lines without a verdict as batch files, ready for a provider")
     gets = actions.add_parser("import-batch", help="result and error files of a batch into the ledger")
+    audits = actions.add_parser("audit", help="how far verdicts can be trusted: against the truth, with exact bounds")
+    audits.add_argument("--recorded", type=Path, metavar="FILE", help="verdicts in a file instead of the store's")
+    audits.add_argument("--truth", type=Path, metavar="FILE", help="Parquet with command_id and label")
+    audits.add_argument("--bound", type=float, default=0.995, metavar="P", help="wanted precision of benign (0.995)")
+    audits.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    audits.add_argument("--store", type=Path, metavar="FILE", help="the study's store (DuckDB)")
     for sub in (status, asks, takes, gives, puts, gets):
         sub.add_argument("--store", type=Path, required=True, metavar="FILE", help="the study's store (DuckDB)")
 
@@ -84,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
     from cmdclf.errors import StoreError
     from cmdclf.store import Store
 
+    if args.action == "audit":
+        return _label_audit.run(args)
     judge = _judge(args) if args.action == "run" else None
     # Without a file of lines, all that `run` could ask about stands in the store.
     needed = args.action in ("status", "export") or ("lines" in args and args.lines is None)

@@ -236,3 +236,15 @@ def test_a_batch_goes_out_and_comes_back(folder, capsys):
     assert json.loads((folder / "back.jsonl.rejects.jsonl").read_text())["row"] == 3
     assert label(folder, *export, folder / "c") == 0
     assert len((folder / "c/part-0001.jsonl").read_text().splitlines()) == 1
+
+
+def test_the_audit_compares_with_the_truth(folder, capsys):
+    assert label(folder, "import", folder / "verdicts.parquet") == 0
+    truth = verdicts_in(folder)
+    rows = {"command_id": [row["command_id"] for row in truth], "label": ["benign"] * len(truth)}
+    pq.write_table(pa.table(rows), folder / "t.parquet")
+    assert label(folder, "audit", "--truth", folder / "t.parquet", "--json", folder / "a.json") == 0
+    found = json.loads((folder / "a.json").read_text())
+    assert (found["lines"], found["benign_right"], found["benign_said"]) == (2, 1, 1)
+    assert "598 audited verdicts" in capsys.readouterr().out
+    assert label(folder, "audit", "--truth", folder / "lines.parquet") == 2
