@@ -142,7 +142,7 @@ def test_serve_answers_with_the_scores_of_score(cmdclf, installed, model, tmp_pa
 
 
 def test_demo_runs_from_the_wheel(cmdclf, tmp_path):
-    # Minutes: the whole job on the bundled month, with the ledger of data/demo.
+    # Minutes: the whole job on the bundled month, with the ledger of data/ledger.
     done = cmdclf("demo", "--out", "demo-out", "--quiet")
     out = tmp_path / "demo-out"
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))

@@ -142,5 +142,5 @@ def _report(report: ReplayReport, lake: str) -> None:
     say(f"top {report.top} templates: {report.top_events:.1%} of events, {report.top_distinct:.1%} of distinct lines")
     say(f"tail (drawn once): {report.tail:,} events")
     say(f"malicious events per day: {min(malicious)} to {max(malicious)}, {sum(malicious):,} in all")
-    say(f"sources held out: {len(report.held_out)}")
+    say(f"held out (sources, or families of templates): {len(report.held_out):,}")
     say(f"speed: {report.events / max(report.seconds, 1e-9):,.0f} events/s")

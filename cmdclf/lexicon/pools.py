@@ -19,7 +19,7 @@ from cmdclf.lexicon.batch import BatchRenderer
 from cmdclf.lexicon.estate import Estate, default_estate
 from cmdclf.lexicon.redraw import redraw_program
 from cmdclf.lexicon.render import render
-from cmdclf.lexicon.template import Lexicon
+from cmdclf.lexicon.template import Lexicon, Template
 from cmdclf.lexicon.wrappers import rewrap
 from cmdclf.telemetry import PLATFORMS
 
@@ -40,6 +40,8 @@ class PoolTable:
         weight: int64, relative frequency of head templates; all 0 where the pool doesn't know.
         tool: object array of str, the program; None where the pool doesn't know topics (then `source`) and tools.
         technique: object array of tuples of ATT&CK ids; None where the pool doesn't know.
+        family: object array of str, what is held out as a whole; None: the source. In a lexicon a family is a template
+            with its twins: no source wrote a script there, but a twin in training would tell about its other half.
     """
 
     malicious: np.ndarray
@@ -51,9 +53,15 @@ class PoolTable:
     weight: np.ndarray
     tool: np.ndarray | None = None
     technique: np.ndarray | None = None
+    family: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.malicious)
+
+    @property
+    def families(self) -> np.ndarray:
+        """(n,) object array of str: what is held out as a whole."""
+        return self.source if self.family is None else self.family
 
 
 class Pool(Protocol):
@@ -120,6 +128,7 @@ class LexiconPool:
             weight=np.array([t.weight for t in templates], np.int64),
             tool=np.array([t.tool for t in templates], object),
             technique=_objects([t.technique for t in templates]),
+            family=np.array(_families(templates), object),
         )
 
     def draws(self, rows: np.ndarray, rng: random.Random) -> tuple[pa.StringArray, pa.StringArray]:
@@ -275,6 +284,23 @@ def _objects(values: Sequence[tuple[str, ...]]) -> np.ndarray:
     made = np.empty(len(values), object)
     made[:] = values
     return made
+
+
+def _families(templates: Sequence[Template]) -> list[str]:
+    """For each template the smallest id among those that twins link it to."""
+    head = {t.id: t.id for t in templates}
+
+    def found(name: str) -> str:
+        while head[name] != name:
+            head[name] = head[head[name]]
+            name = head[name]
+        return name
+
+    for t in templates:
+        if t.twin in head:
+            first, second = sorted((found(t.id), found(t.twin)))
+            head[second] = first
+    return [found(t.id) for t in templates]
 
 
 def _fingerprint(texts: Sequence[str]) -> str:

@@ -113,7 +113,7 @@ class ReplayReport:
         top_events, top_distinct: the top templates' share of the events and of the distinct lines, 0..1.
         tail: events whose line occurs once in the period, drawn from the pool's tail.
         malicious: day -> malicious events.
-        held_out: sources that were not replayed.
+        held_out: sources (of a lexicon: families of templates) that were not replayed.
         dropped: reason -> rows of the pool that were left out.
         seconds: time taken.
         truth: the truth file.

@@ -19,11 +19,11 @@ class PoolSplit:
     """Rows of a pool's table by what they are for; the four arrays are disjoint int64 rows.
 
     Attributes:
-        held_out: sources that are never replayed.
+        held_out: sources (of a lexicon: families of templates) that are never replayed.
         benign: benign rows for the telemetry.
         incidents: malicious rows for the telemetry's incidents.
         labelled: malicious rows for the labelled pool; no group of theirs is in `incidents`.
-        test: all rows of the held-out sources.
+        test: all rows of what is held out.
     """
 
     held_out: frozenset[str]
@@ -36,7 +36,7 @@ class PoolSplit:
 def split_pool(
     pool: Pool, *, hold_out: float = 1 / 3, rotation: int = 0, labelled_share: float = 0.5, seed: int = 0
 ) -> PoolSplit:
-    """Split a pool by whole sources, then its malicious rows by whole groups.
+    """Split a pool by whole sources (a lexicon: by families of templates), then its malicious rows by whole groups.
 
     Sources with malicious lines and sources with benign lines only are drawn separately, so that both labels are held
     out. With `hold_out=1/3` the rotations 0, 1 and 2 of one seed hold out disjoint thirds.
@@ -51,11 +51,11 @@ def split_pool(
         )
     table = pool.table
     held: set[str] = set()
-    attacked = set(table.source[table.malicious])
-    calm = set(table.source[~table.malicious])
+    attacked = set(table.families[table.malicious])
+    calm = set(table.families[~table.malicious])
     for number, stratum in enumerate((attacked - calm, attacked & calm, calm - attacked)):
         held |= _held_sources(sorted(stratum), hold_out, rotation, np.random.default_rng([seed, 1, number]))
-    out = np.isin(table.source, list(held)) if held else np.zeros(len(table), bool)
+    out = np.isin(table.families.astype(str), sorted(held)) if held else np.zeros(len(table), bool)
     for name, mask in (("malicious", table.malicious), ("benign", ~table.malicious)):
         if not (mask & ~out).any() or (hold_out > 0 and not (mask & out).any()):
             raise CmdclfError(

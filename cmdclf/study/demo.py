@@ -18,9 +18,12 @@ __all__ = ["DEMO_REPLAY", "prepare_demo", "run_demo"]
 
 #: The bundled month: small enough for a laptop's coffee break, large enough for intervals.
 DEMO_REPLAY = ReplaySettings(
-    days=42, per_day=2500, seed=7, hold_out=1 / 3, head_templates=150, share_top=0.6, top=50, tail_share=0.08,
-    malicious_per_day=6, hosts=120,
+    days=52, per_day=2500, seed=7, hold_out=1 / 3, head_templates=600, share_top=0.6, top=50, tail_share=0.08,
+    malicious_per_day=6, hosts=120, labelled_share=0.2,
 )  # fmt: skip
+
+#: Lines of each rare template, in the month and among the labelled attacks.
+_REPEATS = 3
 
 _STUDY = """\
 # The demo's study, written by `cmdclf demo`. `cmdclf run` on this file does the same.
@@ -30,8 +33,8 @@ seeds = [0]
 
 [data]
 lake = "lake"
-train_days = 28
-test_days = 14
+train_days = 31
+test_days = 21
 incident = "incident.parquet"
 
 [full]
@@ -46,11 +49,11 @@ n_clusters = 32
 judge = "recorded"
 recorded = "ledger.parquet"
 match = "masked"        # a recorded verdict also answers for lines that differ in volatile parts only
-budget = 300
+budget = 500
 
 [model]
 labelled = "labelled.parquet"
-export = "ab+mined"
+export = "ab+combined"
 """
 
 
@@ -61,7 +64,8 @@ def prepare_demo(out: str | Path, *, progress: bool = True) -> Path:
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    pool = LexiconPool()
+    # A few lines of each rare template: twelve of every labelled attack would drown the frequent benign lines.
+    pool = LexiconPool(repeats=_REPEATS)
     replay(pool, folder / "lake", DEMO_REPLAY, overwrite=True, progress=progress)
     split = split_pool(
         pool, hold_out=DEMO_REPLAY.hold_out, rotation=DEMO_REPLAY.rotation,
@@ -69,7 +73,7 @@ def prepare_demo(out: str | Path, *, progress: bool = True) -> Path:
     )  # fmt: skip
     pq.write_table(incident_test(pool, split, seed=DEMO_REPLAY.seed), folder / "incident.parquet")
     pq.write_table(labelled_pool(pool, split, seed=DEMO_REPLAY.seed), folder / "labelled.parquet")
-    pq.write_table(pq.read_table(data_path("demo", "ledger.parquet")), folder / "ledger.parquet")
+    pq.write_table(pq.read_table(data_path("ledger", "demo.parquet")), folder / "ledger.parquet")
     study = folder / "study.toml"
     study.write_text(_STUDY, encoding="utf-8")
     return study

@@ -41,7 +41,8 @@ def test_every_event_is_another_line_and_the_truth_has_each(lexicon_pool: Lexico
     ids = command_ids(table["platform"].combine_chunks(), table["command_line"].combine_chunks())
     assert sorted(ids.to_pylist()) == sorted(truth["command_id"].to_pylist())
     assert Counter(truth["label"].to_pylist()) == {"benign": 11_940, "malicious": 60}
-    assert not set(truth["source"].to_pylist()) & set(report.held_out)
+    held = np.isin(lexicon_pool.table.families.astype(str), report.held_out)
+    assert not set(truth["group_id"].to_pylist()) & set(lexicon_pool.table.group_id[held])
     for row in truth.to_pylist():
         program = row["command_line"].split(" ")[0]
         assert (row["label"] == "malicious") == program.startswith("loader")

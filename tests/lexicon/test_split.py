@@ -68,3 +68,17 @@ def test_the_labelled_pool_has_distinct_malicious_lines(lexicon_pool: LexiconPoo
     assert set(table["label"].to_pylist()) == {"malicious"}
     assert set(table["group_id"].to_pylist()) == set(lexicon_pool.table.group_id[split.labelled])
     assert pc.count_distinct(table["command_line"]).as_py() == len(table) == 6 * len(split.labelled)
+
+
+def test_a_lexicon_holds_out_templates_with_their_twins() -> None:
+    pool = LexiconPool()
+    split = split_pool(pool, labelled_share=0.3)
+    table, templates = pool.table, {t.id: t for t in pool.lexicon}
+    tested = set(table.group_id[split.test])
+    replayed = set(table.group_id[np.concatenate([split.benign, split.incidents, split.labelled])])
+    assert not tested & replayed
+    assert all(templates[i].twin in tested for i in tested if templates[i].twin)
+    assert 0.25 < len(tested) / len(table) < 0.42
+    # Every topic has its share: the test is about other lines, not about other subjects.
+    topics = set(table.source[split.test])
+    assert len(topics & set(table.source[split.benign])) > 0.5 * len(topics)

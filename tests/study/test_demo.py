@@ -22,7 +22,7 @@ def demo(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ledger():
-    return pq.read_table(data_path("demo", "ledger.parquet"))
+    return pq.read_table(data_path("ledger", "demo.parquet"))
 
 
 def _content(folder):
@@ -32,7 +32,7 @@ def _content(folder):
 
 def test_the_demo_study_is_valid_and_asks_the_recorded_ledger(demo):
     config = load_study(demo / "study.toml")
-    assert (config.data.train_days, config.data.test_days) == (28, 14)
+    assert (config.data.train_days, config.data.test_days) == (31, 21)
     assert config.labels.judge == "recorded"
     assert config.labels.match == "masked"
 
@@ -66,5 +66,5 @@ def test_the_recorded_judge_called_no_malicious_line_of_the_month_benign(demo, l
 def test_no_line_of_the_incident_test_is_in_the_month(demo):
     incident = pq.read_table(demo / "incident.parquet")
     truth = pq.read_table(demo / "lake.truth.parquet")
-    assert not set(incident["source"].to_pylist()) & set(truth["source"].to_pylist())
+    assert not set(incident["group_id"].to_pylist()) & set(truth["group_id"].to_pylist())
     assert not pc.any(pc.is_in(incident["command_line"], value_set=truth["command_line"].combine_chunks())).as_py()
