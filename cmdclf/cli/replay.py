@@ -75,11 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1 / 3,
         metavar="SHARE",
-        help="share of the sources never replayed; default 1/3",
+        help="share of the sources, or of a lexicon's families of twins, never replayed; default 1/3",
     )
     split.add_argument("--rotation", type=int, default=0, metavar="K", help="which of the thirds is held out")
     split.add_argument("--labelled-share", type=float, default=0.5, metavar="SHARE", help="of the malicious groups")
-    split.add_argument("--incident", metavar="FILE", help="write the incident test (held-out sources) here")
+    split.add_argument("--incident", metavar="FILE", help="write the incident test (what is held out) here")
     split.add_argument("--labelled", metavar="FILE", help="write the labelled malicious lines of the baseline here")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
 

@@ -98,7 +98,7 @@ def incident_test(
     simple_length: int = 80,
     seed: int = 0,
 ) -> pa.Table:
-    """Lines of the held-out sources: malicious against hard, complex and simple benign ones, at most so many of each.
+    """Lines of what is held out: malicious against hard, complex and simple benign ones, at most so many of each.
 
     A benign line is `hard` where its source says so, else `complex` from `complex_length` characters on, else `simple`
     up to `simple_length`; lines between the two are left out.
