@@ -29,7 +29,7 @@ from cmdclf.classify.training import TRAINING
 from cmdclf.dedup import remove_near
 from cmdclf.errors import CmdclfError
 from cmdclf.features import FeatureMaker, load_embedder
-from cmdclf.lexicon.pools import ParquetPool
+from cmdclf.lexicon.pools import LexiconPool, ParquetPool, Pool
 from cmdclf.lexicon.split import split_pool
 from cmdclf.telemetry import command_ids
 
@@ -43,6 +43,7 @@ def train_pools(
     verdicts: str | Path | None = None,
     leave_out_licences: bool = True,
     hold_out: float = 1 / 3,
+    lexicon_lines: int = 0,
     seed: int = 0,
     name: str = "pools",
 ) -> dict[str, Any]:
@@ -55,6 +56,7 @@ def train_pools(
             contradicts are left out; the test keeps its labels.
         leave_out_licences: leave out of training the rows whose column `license` names a GPL alone.
         hold_out: share of the sources that test.
+        lexicon_lines: lines of each of the bundled lexicon's templates that are trained on too; none of them tests.
         seed: of split, wrappers and trees.
         name: the model's name.
 
@@ -68,6 +70,10 @@ def train_pools(
     barred = _barred(pool, train_rows, pools) if leave_out_licences else np.zeros(len(train_rows), bool)
     train_rows = train_rows[~(wrong | barred)]
     train, test = _lines(pool, train_rows, seed), _lines(pool, split.test, seed + 1)
+    if lexicon_lines:
+        lexicon = LexiconPool(repeats=lexicon_lines)
+        rendered = _lines(lexicon, np.repeat(np.arange(len(lexicon.table)), lexicon_lines), seed + 2)
+        train = _first_of_each(pa.concat_tables([train, rendered]))
     embedder = load_embedder()
     embeddings = [embedder.embed(t["command_line"].combine_chunks()) for t in (test, train)]
     keep, removed = remove_near(test, embeddings[0], train, embeddings[1])
@@ -87,14 +93,15 @@ def train_pools(
         "benign": int((y == 0).sum()),
         "malicious": int((y == 1).sum()),
         "left_out": {"contradicted by a verdict": int(wrong.sum()), "licence": int((barred & ~wrong).sum())},
-        "sources": sorted(set(train["source"].to_pylist())),
+        "lexicon_lines": lexicon_lines,
+        "sources": sorted(set(pool.table.source[train_rows].astype(str))),
         "seed": seed,
     }
     export_model(out, classifier, featuriser, name=name, provenance=provenance, metrics=metrics)
     return metrics
 
 
-def _lines(pool: ParquetPool, rows: npt.NDArray[np.int64], seed: int) -> pa.Table:
+def _lines(pool: Pool, rows: npt.NDArray[np.int64], seed: int) -> pa.Table:
     """TRAINING columns and `hard` of these rows of the pool, each line once."""
     line, _ = pool.lines(rows, random.Random(f"train pools {seed}"))
     table = pool.table
@@ -111,10 +118,14 @@ def _lines(pool: ParquetPool, rows: npt.NDArray[np.int64], seed: int) -> pa.Tabl
             "hard": pa.array(table.hard[rows]),
         }
     )
-    _, first = np.unique(np.asarray(lines["command_id"].to_pylist()), return_index=True)
-    lines = lines.take(pa.array(np.sort(first)))
     assert lines.select(TRAINING.names).schema.names == TRAINING.names
-    return lines
+    return _first_of_each(lines)
+
+
+def _first_of_each(lines: pa.Table) -> pa.Table:
+    """Each line once, in order of its first appearance."""
+    _, first = np.unique(np.asarray(lines["command_id"].to_pylist()), return_index=True)
+    return lines.take(pa.array(np.sort(first)))
 
 
 def _contradicted(pool: ParquetPool, rows: npt.NDArray[np.int64], verdicts: str | Path) -> npt.NDArray[np.bool_]:
@@ -163,13 +174,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", required=True, metavar="DIR", help="model folder to write")
     parser.add_argument("--verdicts", metavar="FILE", help="recorded verdicts, to leave out contradicted lines")
     parser.add_argument("--with-gpl", action="store_true", help="train on rows of GPL-licensed sources too")
+    parser.add_argument(
+        "--lexicon-lines", type=int, default=0, metavar="N", help="also train on N lines of each bundled template"
+    )
     parser.add_argument("--name", default="pools", help="the model's name")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     try:
         metrics = train_pools(
             args.pool, args.out, verdicts=args.verdicts, leave_out_licences=not args.with_gpl, seed=args.seed,
-            name=args.name,
+            name=args.name, lexicon_lines=args.lexicon_lines,
         )  # fmt: skip
     except (CmdclfError, OSError) as error:
         sys.stderr.write(f"{error}\n")

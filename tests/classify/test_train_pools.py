@@ -83,3 +83,13 @@ def test_lines_that_a_verdict_contradicts_do_not_train(pool, tmp_path, capsys):
 def test_a_missing_pool_is_named(tmp_path, capsys):
     assert main(["--pool", str(tmp_path / "none.parquet"), "--out", str(tmp_path / "model")]) == 2
     assert "none.parquet" in capsys.readouterr().err
+
+
+def test_lexicon_lines_train_and_do_not_test(pools, tmp_path):
+    metrics = train_pools(pools, tmp_path / "m", lexicon_lines=1, seed=1)
+    manifest = json.loads((tmp_path / "m" / "manifest.json").read_text())
+    plain = train_pools(pools, tmp_path / "n", seed=1)
+    assert manifest["provenance"]["lexicon_lines"] == 1
+    assert manifest["provenance"]["benign"] > 5000
+    assert metrics["n_benign"] <= plain["n_benign"]
+    assert set(metrics["by_source"]) <= set(plain["by_source"])

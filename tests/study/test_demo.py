@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from cmdclf.labels.audit import agreement
 from cmdclf.resources import data_path
 from cmdclf.study import load_study
 from cmdclf.study.demo import prepare_demo
@@ -56,11 +57,11 @@ def test_the_ledgers_ids_are_those_of_its_lines_and_each_line_is_judged_once(led
     assert set(ledger["verdict"].to_pylist()) == {"benign", "malicious", "unsure"}
 
 
-def test_the_recorded_judge_called_no_malicious_line_of_the_month_benign(demo, ledger):
-    truth = pq.read_table(demo / "lake.truth.parquet")
-    attacks = truth.filter(pc.equal(truth["label"], "malicious"))["command_id"].combine_chunks()
-    benign = ledger.filter(pc.equal(ledger["verdict"], "benign"))
-    assert not pc.any(pc.is_in(benign["command_id"], value_set=attacks)).as_py()
+def test_the_recorded_judges_benign_verdicts_are_right_but_for_a_few(demo, ledger):
+    found = agreement(ledger, pq.read_table(demo / "lake.truth.parquet"))
+    assert found.benign_said > 1000
+    assert found.interval[0] > 0.99
+    assert found.confusion["malicious", "malicious"] > 3 * found.confusion["malicious", "unsure"]
 
 
 def test_no_line_of_the_incident_test_is_in_the_month(demo):
