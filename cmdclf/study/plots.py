@@ -98,7 +98,7 @@ def roc_plot(arms: Sequence[Mapping[str, Any]], test: str) -> str:
 def arms_plot(arms: Sequence[Mapping[str, Any]], test: str) -> str:
     """SVG of each arm's AUC with its 95 % interval, by baseline."""
     baselines = sorted({a["baseline"] for a in arms}, reverse=True)
-    figure, axes = _figure(5.4 * len(baselines), 2.6, len(baselines))
+    figure, axes = _figure(5.4 * len(baselines), 2.6, len(baselines), sharex=True)
     for axis, baseline in zip(axes, baselines, strict=True):
         rows = [a for a in arms if a["baseline"] == baseline and test in a["tests"]][::-1]
         for y, arm in enumerate(rows):
