@@ -164,7 +164,7 @@ def _(counts, vetoes):
             ),
             tooltip=["verdict:N", "vetoed:N", "lines:Q"],
         )
-        .properties(width=380, height=alt.Step(34))
+        .properties(width=260, height=alt.Step(34))
     )
     mo.vstack(
         [

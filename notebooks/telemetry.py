@@ -105,7 +105,7 @@ def _(days):
         )
     )
     alt.hconcat(
-        _bars.properties(width=480, height=240), _lines.properties(width=480, height=240)
+        _bars.properties(width=420, height=240), _lines.properties(width=420, height=240)
     ).resolve_scale(color="independent")
     return
 
@@ -254,7 +254,7 @@ def _(sample, whole):
             ),
             tooltip=["which:N", "platform:N", "lines:Q", alt.Tooltip("share:Q", format=".1%")],
         )
-        .properties(width=330, height=120)
+        .properties(width=260, height=120)
     )
     _lengths = (
         alt.Chart(_both(length_histogram))
@@ -265,7 +265,7 @@ def _(sample, whole):
             alt.Color("which:N", title=None, scale=alt.Scale(range=["#999999", "#D55E00"])),
             tooltip=["which:N", alt.Tooltip("from:Q", format=".0f"), alt.Tooltip("to:Q", format=".0f"), "lines:Q"],
         )
-        .properties(width=420, height=220)
+        .properties(width=340, height=220)
     )
     alt.hconcat(_platforms, _lengths).resolve_scale(color="independent")
     return

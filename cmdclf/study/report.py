@@ -13,17 +13,18 @@ __all__ = ["arms_table", "headline", "write_report"]
 
 _CSS = """
 body{font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:#1c1c1c;background:#fff;
-max-width:1200px;margin:2.5rem auto;padding:0 1.2rem}
+max-width:1230px;margin:2.5rem auto;padding:0 1.2rem}
 h1{font-size:1.7rem;margin-bottom:.2rem}
 h2{font-size:1.2rem;margin-top:2.4rem;border-bottom:1px solid #ddd;padding-bottom:.2rem}
 p.lead{font-size:1.1rem}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.92rem}
-th,td{padding:.3rem .55rem;text-align:right;border-bottom:1px solid #e7e7e7}
+th,td{padding:.3rem .5rem;text-align:right;border-bottom:1px solid #e7e7e7}
 td{white-space:nowrap}
 th:first-child,td:first-child,.facts td{text-align:left}
 .facts td{white-space:normal;overflow-wrap:anywhere}.facts td:first-child{white-space:nowrap;padding-right:2rem}
 thead th{border-bottom:2px solid #888;vertical-align:bottom}
 tr.best td{font-weight:600}tr.rule td{border-top:2px solid #888}
+@media(max-width:1230px){td{white-space:normal}}
 .note{color:#555;font-size:.9rem}svg{max-width:100%;height:auto}
 """
 
@@ -113,7 +114,8 @@ def headline(results: Mapping[str, Any]) -> str:
 
 def _html_table(heads: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[str] = ()) -> str:
     """A table as HTML; without heads it is one of facts: names and values, both to the left."""
-    head = "".join(f"<th>{escape(h)}</th>" for h in heads)
+    # Hyphens that do not break: a narrow column must not part 1e-3.
+    head = "".join(f"<th>{escape(h)}</th>" for h in heads).replace("-", "\u2011")
     body = "".join(
         f'<tr class="{cls}">' + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>"
         for row, cls in zip(rows, list(classes) or [""] * len(rows), strict=True)
