@@ -168,8 +168,8 @@ class Scorer:
 
         Returns:
             `layers` list<string>: 'KIND: TEXT', outermost first. `reasons` list<string>: the behavioural checks that
-            match the line, each with how much the score falls without it, the largest first; then those that only match
-            a decoded layer. Takes about four times as long as `score`.
+            match the line or what it hides, each with how much the score falls without it, the largest first; then
+            those that only match an inner command. Takes about four times as long as `score`.
         """
         lines, present = _filled(batch)
         layers = [
@@ -186,7 +186,7 @@ class Scorer:
         if len(texts):
             where = lines.column("platform").take(pa.array(owner))
             for k, column in zip(*np.nonzero(rules.match(texts, where)), strict=True):
-                reasons[owner[k]].setdefault(int(column), f"{rules.rules[column].title} (in a decoded layer)")
+                reasons[owner[k]].setdefault(int(column), f"{rules.rules[column].title} (in an inner command)")
         return pa.record_batch(
             [
                 pa.array([[f"{layer.kind}: {layer.text}" for layer in found] for found in layers], EXPLAINED[0].type),
@@ -202,12 +202,14 @@ class Scorer:
         return np.asarray(self._session.run(["score"], {"features": matrix})[0], dtype=np.float32)
 
     def _line_reasons(self, lines: pa.RecordBatch) -> list[dict[int, str]]:
-        """Per row {check: sentence} for the checks that match the line itself, by falling effect on the score."""
+        """Per row {check: sentence} for the checks that the features know of, by falling effect on the score."""
         matrix = self.featuriser.matrix(lines)
         names = {name: k for k, name in enumerate(self.featuriser.maker.feature_names)}
         rules = self.featuriser.maker.rules
         columns = [names[f"check_{rule.id}"] for rule in rules.rules]
         rows, checks = np.nonzero(matrix[:, columns] > 0)
+        in_sight = rules.match(lines.column("command_line"), lines.column("platform")) > 0
+        hidden = ~in_sight[rows, checks]
         full = self._run(matrix)
         without = np.empty(len(rows), dtype=np.float32)
         for i in range(0, len(rows), _ROWS):
@@ -216,12 +218,17 @@ class Scorer:
             changed[at, np.asarray(columns)[some]] = 0
             changed[at, [names[f"checks_{rules.rules[c].category}"] for c in some]] -= 1
             changed[at, names["checks_total"]] -= 1
+            unseen = np.flatnonzero(hidden[i : i + _ROWS])
+            counts = [names[f"hidden_checks_{rules.rules[c].category}"] for c in some[unseen]]
+            changed[unseen, np.array(counts, dtype=np.intp)] -= 1
+            changed[unseen, names["hidden_checks_total"]] -= 1
             without[i : i + _ROWS] = self._run(changed)
         out: list[dict[int, str]] = [{} for _ in range(lines.num_rows)]
         effect = full[rows] - without
         for k in np.lexsort((checks, -effect, rows)):
             rule = rules.rules[checks[k]]
-            out[rows[k]][int(checks[k])] = f"{rule.title} ({rule.id}, {effect[k]:+.3f})"
+            where = "in a decoded layer, " if hidden[k] else ""
+            out[rows[k]][int(checks[k])] = f"{rule.title} ({rule.id}, {where}{effect[k]:+.3f})"
         return out
 
 

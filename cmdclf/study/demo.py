@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cmdclf.lexicon.pools import LexiconPool
-from cmdclf.lexicon.replay import ReplaySettings, replay
+from cmdclf.lexicon.replay import ReplaySettings, replay, truth_path
 from cmdclf.lexicon.split import incident_test, labelled_pool, split_pool
 from cmdclf.resources import data_path
 from cmdclf.study.config import load_study
@@ -71,7 +72,10 @@ def prepare_demo(out: str | Path, *, progress: bool = True) -> Path:
         pool, hold_out=DEMO_REPLAY.hold_out, rotation=DEMO_REPLAY.rotation,
         labelled_share=DEMO_REPLAY.labelled_share, seed=DEMO_REPLAY.seed,
     )  # fmt: skip
-    pq.write_table(incident_test(pool, split, seed=DEMO_REPLAY.seed), folder / "incident.parquet")
+    test = incident_test(pool, split, seed=DEMO_REPLAY.seed)
+    # Two short templates may give one and the same line.
+    seen = pq.read_table(truth_path(folder / "lake"), columns=["command_line"])["command_line"].combine_chunks()
+    pq.write_table(test.filter(pc.invert(pc.is_in(test["command_line"], value_set=seen))), folder / "incident.parquet")
     pq.write_table(labelled_pool(pool, split, seed=DEMO_REPLAY.seed), folder / "labelled.parquet")
     pq.write_table(pq.read_table(data_path("ledger", "demo.parquet")), folder / "ledger.parquet")
     study = folder / "study.toml"

@@ -7,7 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from cmdclf.classify import Scorer
-from cmdclf.classify.train_pools import main
+from cmdclf.classify.train_pools import main, train_pools
+from cmdclf.lexicon import Lexicon
+from cmdclf.lexicon.pools import LexiconPool
 
 BENIGN = (
     "tar czf /backup/{0}.tgz /srv/{0}",
@@ -85,11 +87,16 @@ def test_a_missing_pool_is_named(tmp_path, capsys):
     assert "none.parquet" in capsys.readouterr().err
 
 
-def test_lexicon_lines_train_and_do_not_test(pools, tmp_path):
-    metrics = train_pools(pools, tmp_path / "m", lexicon_lines=1, seed=1)
-    manifest = json.loads((tmp_path / "m" / "manifest.json").read_text())
-    plain = train_pools(pools, tmp_path / "n", seed=1)
-    assert manifest["provenance"]["lexicon_lines"] == 1
-    assert manifest["provenance"]["benign"] > 5000
-    assert metrics["n_benign"] <= plain["n_benign"]
-    assert set(metrics["by_source"]) <= set(plain["by_source"])
+def test_lexicon_lines_train_and_do_not_test(pool, tmp_path, monkeypatch):
+    lexicon = tmp_path / "lexicon"
+    lexicon.mkdir()
+    entry = '[[template]]\nid = "lin-{0}"\nlabel = "benign"\nplatform = "linux"\nrole = "r"\nline = "du -sh /srv/{0}"\n'
+    (lexicon / "a.toml").write_text("".join(entry.format(word) for word in ("ab", "cd", "ef")))
+    small = LexiconPool(Lexicon.load(lexicon), repeats=1)
+    monkeypatch.setattr("cmdclf.classify.train_pools.LexiconPool", lambda repeats: small)
+    made = {n: train_pools([pool], tmp_path / f"m{n}", leave_out_licences=False, lexicon_lines=n) for n in (0, 1)}
+    provenance = {n: Scorer.load(tmp_path / f"m{n}").manifest["provenance"] for n in made}
+    assert provenance[1]["lexicon_lines"] == 1
+    assert provenance[1]["benign"] == provenance[0]["benign"] + 3
+    assert provenance[1]["sources"] == provenance[0]["sources"]
+    assert made[1]["n_benign"] == made[0]["n_benign"]
