@@ -21,7 +21,8 @@ def run(args: argparse.Namespace) -> int:
 
     out = Path(args.out)
     results = run_demo(out, progress=not args.quiet)
-    say(_STORY.format(**results["data"], days=results["data"]["train_days"][2]))
+    days = results["data"]["train_days"][2]
+    say(_STORY.format(**results["data"], **results["labels"], days=days))
     say(arms_table(results))
     say()
     say(headline(results))
@@ -37,4 +38,7 @@ Two classifiers were trained on what is at hand: RB on regex hits, AB on regex h
 frequent lines. Anomaly detectors then looked for rare, complex lines; near-duplicates were removed; recorded verdicts
 of a language model said which are benign; those were added to training (the arms). The incident test holds attacks
 and difficult benign lines of kinds that no arm has seen.
+
+All arms together asked about {asked:,} lines: {benign:,} verdicts benign, {malicious:,} malicious, {unsure:,} unsure;
+{pending:,} lines have no recorded verdict and stay pending.
 """
