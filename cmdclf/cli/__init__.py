@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "score": ("score", "score command lines from a file or a pipe"),
     "anomalies": ("anomalies", "one day's candidates"),
     "embed": ("embed", "rows plus their embedding"),
+    "embedder": ("embedder", "embedding models: check, seal, export, compare"),
     "dedup": ("dedup", "rows plus their near-duplicate group"),
     "decode": ("decode", "decoded layers of command lines"),
     "redact": ("redact", "command lines with secrets replaced by typed placeholders"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,133 +10,177 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cmdclf.errors import ModelIntegrityError
+from cmdclf.errors import CmdclfError, ModelIntegrityError
+from cmdclf.features.onnx_folder import MAX_TOKENS, SOUND, OnnxFolder, is_fault, opened, read_folder, write_manifest
+from cmdclf.features.onnx_graph import EncoderGraph
+from cmdclf.features.text_batches import LINES, MIN_CHARS, WINDOW, distinct_texts, same_cost_batches, windows
+from cmdclf.progress import Progress
 
-__all__ = ["OnnxEmbedder"]
+__all__ = ["OnnxEmbedder", "seal_folder"]
 
-_FILES = ("model.onnx", "tokenizer.json")
+#: Characters for each token that a line may have: beyond, a line is cut before it is tokenised.
+_CHARS_PER_TOKEN = 16
+_PADDING = ("[PAD]", "<pad>")
+_BELONGS = "Take the tokenizer.json that belongs to this model.onnx"
 
 
 class OnnxEmbedder:
-    """Runs an encoder over length-sorted batches.
+    """Runs an encoder over batches of lines of like length.
 
-    An output of rank 3 (n, tokens, dim) is mean-pooled under the attention mask, one of rank 2 is taken as it is; both
-    are L2-normalised. Only those of `input_ids`, `attention_mask`, `token_type_ids` are fed that the graph asks for.
+    Token vectors (n, tokens, dim) are pooled by mean, or the first token's is taken; an output of rank 2 is taken as it
+    is; all are L2-normalised. A line's vector doesn't depend on the lines around it (to 1e-5). Equal lines are embedded
+    once. Memory for one pass is bounded; a single line of 8,192 tokens is the exception, see docs/embedders.md.
 
     Args:
-        name: names these vectors.
-        session: an onnxruntime session.
-        tokenizer: a `tokenizers.Tokenizer`; its own truncation and padding are replaced.
-        max_tokens: longer lines are cut there. tokenizer.json files often carry a fixed padding or a shorter limit of
-            their own, which would change the vectors silently.
-        batch_size: lines per forward pass.
-        folder: where its files lie.
+        folder: what `read_folder` gave.
+        graph: its graph.
+        tokenizer: its `tokenizers.Tokenizer`; truncation and padding of its own are replaced, for published files often
+            carry a fixed padding or a shorter limit, which would change the vectors silently.
+
+    Raises:
+        ModelIntegrityError: graph and tokenizer don't belong together, or the graph can't embed.
     """
 
-    def __init__(
-        self,
-        name: str,
-        session: Any,
-        tokenizer: Any,
-        *,
-        max_tokens: int = 256,
-        batch_size: int = 64,
-        folder: Path | None = None,
-    ) -> None:
-        tokenizer.enable_truncation(max_length=max_tokens)
-        tokenizer.no_padding()
-        self.name = name
-        self.folder = folder
-        self._session = session
+    def __init__(self, folder: OnnxFolder, graph: EncoderGraph, tokenizer: Any) -> None:
+        self.name = folder.name
+        self.folder = folder.path
+        self.files: Mapping[str, str] = folder.files
+        self.manifest = folder.manifest
+        self.max_tokens = folder.max_tokens
+        self.sealed = folder.sealed
+        self.graph = graph
+        self._tokenizer_file = folder.tokenizer_file
+        self._most_rows = 1 if folder.one_by_one else LINES
+        self._pad_id = self._bounded(tokenizer)
         self._tokenizer = tokenizer
-        self._batch_size = batch_size
-        self._inputs = {i.name for i in session.get_inputs()}
-        self._output = self._best_output()
-        self.dim = len(self._encode(["a"])[0])
+        probe = self._tokens(["a"])[0] or [0]
+        self.dim = int(graph.vectors([probe]).shape[1])
+        if folder.dim not in (None, self.dim):
+            raise ModelIntegrityError(
+                f"its vectors have {self.dim} numbers, its manifest says {folder.dim}",
+                file=folder.model_file,
+                remedy="Copy the folder anew, or seal it again",
+            )
+        self._check_largest_id(probe)
 
     @classmethod
     def load(cls, folder: Path | str) -> OnnxEmbedder:
-        """The encoder of a folder. Its name holds the graph's SHA-256; a `manifest.json` with `files` is checked.
-
-        A `manifest.json` may set `max_tokens`; otherwise `sentence_bert_config.json`'s `max_seq_length`, otherwise 256.
+        """The encoder of a folder; see `onnx_folder` for where its settings come from.
 
         Raises:
             ModelIntegrityError: a file is missing, unreadable, or differs from the manifest; names the file.
         """
-        import onnxruntime as ort
+        return cls._from(read_folder(folder))
+
+    @classmethod
+    def _from(cls, folder: OnnxFolder) -> OnnxEmbedder:
         from tokenizers import Tokenizer
 
-        folder = Path(folder)
-        manifest = _json(folder / "manifest.json")
-        digests = {}
-        for file in _FILES:
-            if not (folder / file).is_file():
-                raise ModelIntegrityError(
-                    "the file is missing", file=folder / file, remedy="Copy the model's files into one folder"
-                )
-            digests[file] = hashlib.sha256((folder / file).read_bytes()).hexdigest()
-            expected = manifest.get("files", {}).get(file)
-            if expected is not None and expected != digests[file]:
-                raise ModelIntegrityError(
-                    "the file differs from the SHA-256 in its manifest",
-                    file=folder / file,
-                    remedy="Copy the folder anew",
-                )
-        limit = manifest.get("max_tokens") or _json(folder / "sentence_bert_config.json").get("max_seq_length") or 256
-        session = _opened(folder / "model.onnx", lambda p: ort.InferenceSession(p, providers=["CPUExecutionProvider"]))
-        tokenizer = _opened(folder / "tokenizer.json", Tokenizer.from_file)
-        return cls(
-            f"onnx:{folder.name}:{digests['model.onnx'][:12]}", session, tokenizer, max_tokens=int(limit), folder=folder
-        )
-
-    def _best_output(self) -> str:
-        outputs = self._session.get_outputs()
-        pooled = [o.name for o in outputs if o.name == "sentence_embedding"]
-        return str(pooled[0] if pooled else outputs[0].name)
-
-    def _encode(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        encoded = self._tokenizer.encode_batch_fast(texts)
-        width = max(1, max(len(e.ids) for e in encoded))
-        ids, mask = np.zeros((len(texts), width), np.int64), np.zeros((len(texts), width), np.int64)
-        for row, e in enumerate(encoded):
-            ids[row, : len(e.ids)] = e.ids
-            mask[row, : len(e.ids)] = 1
-        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        out = self._session.run([self._output], {k: v for k, v in feed.items() if k in self._inputs})[0]
-        vectors = np.asarray(out, np.float32)
-        if vectors.ndim == 3:
-            weight = mask[:, :, None].astype(np.float32)
-            vectors = (vectors * weight).sum(1) / np.maximum(weight.sum(1), 1e-9)
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        unit: npt.NDArray[np.float32] = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-        return unit
+        tokenizer = opened(folder.tokenizer_file, Tokenizer.from_file)
+        graph = EncoderGraph.open(folder.model_file, pooling=folder.pooling, default_pooling=folder.default_pooling)
+        return cls(folder, graph, tokenizer)
 
     def embed(self, lines: pa.StringArray) -> npt.NDArray[np.float32]:
-        """(n, dim) float32, rows L2-normalised; an empty line gives its special tokens' vector, or zeros."""
-        texts = [line or "" for line in lines.to_pylist()]
+        """(n, dim) float32, rows L2-normalised; an empty line gives its special tokens' vector, or zeros.
+
+        Lines longer than `max_tokens` are cut there, lines of more than 65,536 characters (16 for each token of
+        `max_tokens`, if that is more) before they are tokenised.
+        """
+        texts, places = distinct_texts(lines, max(MIN_CHARS, _CHARS_PER_TOKEN * self.max_tokens))
         out = np.zeros((len(texts), self.dim), np.float32)
-        # Lines of like length together: padding costs as much as text.
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        for at in range(0, len(order), self._batch_size):
-            rows = order[at : at + self._batch_size]
-            out[rows] = self._encode([texts[i] for i in rows])
-        return out
+        with Progress(f"embed {self.name}", len(texts), unit="lines", enabled=len(texts) >= WINDOW) as progress:
+            for window in windows(texts):
+                tokens = self._tokens([texts[i] for i in window])
+                # Without a token there is nothing to attend to: those rows stay zero.
+                rows = sorted((i for i, ids in enumerate(tokens) if ids), key=lambda i: len(tokens[i]))
+                for batch in same_cost_batches([len(tokens[i]) for i in rows], most=self._most_rows):
+                    chosen = [rows[i] for i in batch]
+                    vectors = self.graph.vectors([tokens[i] for i in chosen], pad_id=self._pad_id)
+                    out[np.asarray(chosen) + window.start] = vectors
+                    progress.update(len(chosen))
+        return out[places]
+
+    def _tokens(self, texts: list[str]) -> list[list[int]]:
+        try:
+            return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            raise ModelIntegrityError(
+                f"it can't read a line ({str(error)[:200]})", file=self._tokenizer_file, remedy=_BELONGS
+            ) from error
+
+    def _bounded(self, tokenizer: Any) -> int:
+        """Set the limit of a line; the id to pad with."""
+        special = tokenizer.num_special_tokens_to_add(False)
+        if special >= self.max_tokens:
+            raise ModelIntegrityError(
+                f"it adds {special} tokens to each line, which leaves none of {self.max_tokens}",
+                file=self._tokenizer_file,
+                remedy="Seal the folder with more --max-tokens",
+            )
+        padding = tokenizer.padding or {}
+        tokenizer.enable_truncation(max_length=self.max_tokens)
+        tokenizer.no_padding()
+        known = [padding.get("pad_id"), *(tokenizer.token_to_id(token) for token in _PADDING), 0]
+        return int(next(i for i in known if i is not None))
+
+    def _check_largest_id(self, probe: list[int]) -> None:
+        """A line may hold any token: the graph must know the last one, too."""
+        largest = max([self._pad_id, *self._tokenizer.get_vocab(with_added_tokens=True).values()])
+        try:
+            self.graph.vectors([[*probe[:-1], largest]])
+        except ModelIntegrityError as error:
+            raise ModelIntegrityError(
+                f"it gives token ids up to {largest}, and model.onnx doesn't know that one",
+                file=self._tokenizer_file,
+                remedy=_BELONGS,
+            ) from error
 
 
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ModelIntegrityError("the file is not JSON", file=path, remedy="Copy the model's files anew") from error
-    return value if isinstance(value, dict) else {}
+def seal_folder(
+    folder: Path | str,
+    *,
+    name: str | None = None,
+    max_tokens: int | None = None,
+    pooling: str | None = None,
+    threshold_cosine: float | None = None,
+) -> OnnxEmbedder:
+    """The embedder of a folder whose `manifest.json` was just written; later loads verify every file against it.
 
+    What isn't given comes from an earlier seal, else from the model's own files.
 
-def _opened(path: Path, opener: Callable[[str], Any]) -> Any:
-    try:
-        return opener(str(path))
-    # onnxruntime and tokenizers raise bare Exceptions of their own for whatever is wrong with a file.
-    except Exception as error:
-        text = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise ModelIntegrityError(f"the file can't be loaded ({text})", file=path, remedy="Export it again") from error
+    Args:
+        folder: with `model.onnx` and `tokenizer.json`.
+        name: readable name; by default the folder's.
+        max_tokens: longer lines are cut there, up to 8,192.
+        pooling: `mean` or `cls` over token vectors, or `graph` for an output that is pooled already.
+        threshold_cosine: from which cosine on lines are near-duplicates; what `dedup` takes without `--threshold`.
+
+    Raises:
+        ModelIntegrityError: the folder is no encoder that could be loaded.
+        CmdclfError: a setting is impossible.
+    """
+    settings: dict[str, Any] = {
+        "name": name,
+        "max_tokens": max_tokens,
+        "pooling": pooling,
+        "threshold_cosine": threshold_cosine,
+    }
+    given = {key: value for key, value in settings.items() if value is not None}
+    faulty = [key for key, value in given.items() if not SOUND[key](value)]
+    if faulty:
+        raise CmdclfError(
+            f"{faulty[0]} can't be {given[faulty[0]]!r}",
+            remedy=f"max_tokens goes from 1 to {MAX_TOKENS}, a cosine from above 0 to 1, a name is printable text",
+        )
+    embedder = OnnxEmbedder._from(read_folder(folder, settings=given))
+    content = {
+        "name": Path(folder).resolve().name,
+        **{k: v for k, v in embedder.manifest.items() if k in settings},
+        "dim": embedder.dim,
+        "max_tokens": embedder.max_tokens,
+        "pooling": embedder.graph.pooling,
+    }
+    write_manifest(Path(folder), content, embedder.files)
+    return OnnxEmbedder.load(folder)
