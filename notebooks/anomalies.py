@@ -7,12 +7,22 @@ with app.setup:
     import altair as alt
     import marimo as mo
     import polars as pl
-    from shared import code, frame, lines_table, open_study, picked
+    from shared import code, frame, lines_table, open_study, picked, problem
 
     from cmdclf.detect import SCALES
+    from cmdclf.errors import StudyError
     from cmdclf.lines import decode_layers
     from cmdclf.study import load_results
-    from cmdclf.study.views import fired_checks, newest_anomalies, reading, top_anomalies, unusual_features
+    from cmdclf.study.curves import saturation_text
+    from cmdclf.study.views import (
+        curve_rows,
+        fired_checks,
+        newest_anomalies,
+        reading,
+        saturation_table,
+        top_anomalies,
+        unusual_features,
+    )
 
 
 @app.cell(hide_code=True)
@@ -180,34 +190,45 @@ def _():
     ## Do new days still bring new anomalies?
 
     All anomalies, the distinct ones, and those left after near-duplicates were put together, summed up over the
-    training days. **You should see** the three curves part: the lowest one is what a judge would have to be asked
-    about, and it flattens as the estate repeats itself.
+    training days at each scale and both together; below, the new lines of each day. **You should see** the three
+    curves part: the lowest one is what a judge would have to be asked about, and it flattens as the estate repeats
+    itself.
     """)
     return
 
 
 @app.cell
 def _(results):
-    curves = pl.DataFrame(results["curves"]).with_row_index("day", offset=1)
-    _long = curves.unpivot(index="day", variable_name="curve", value_name="anomalies")
-    (
-        alt.Chart(_long)
-        .mark_line(point=True)
-        .encode(
-            alt.X("day:O", title="training day", axis=alt.Axis(labelAngle=0)),
-            alt.Y("anomalies:Q", title="anomalies, cumulative"),
-            alt.Color(
-                "curve:N",
-                title=None,
-                scale=alt.Scale(
-                    domain=["all", "distinct", "near_distinct"], range=["#000000", "#0072B2", "#D55E00"]
-                ),
-            ),
-            tooltip=["day:O", "curve:N", "anomalies:Q"],
-        )
-        .properties(width=720, height=260)
+    try:
+        curves = frame(curve_rows(results))
+        saturation = saturation_table(results)
+    except StudyError as _error:
+        mo.stop(True, problem("There are no curves by scale", _error))
+    _names = ["all", "distinct", "near_distinct"]
+    _base = alt.Chart(curves).encode(
+        alt.X("day:O", title="training day", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+        alt.Color("curve:N", title=None, scale=alt.Scale(domain=_names, range=["#000000", "#0072B2", "#D55E00"])),
+        tooltip=["scale:N", "day:O", "curve:N", "anomalies:Q", "new:Q"],
     )
-    return (curves,)
+    _sums = _base.mark_line(point={"size": 12}).encode(alt.Y("anomalies:Q", title="anomalies, cumulative"))
+    _pale = alt.when("datum.curve == 'distinct'").then(alt.value(0.35)).otherwise(alt.value(1))
+    _steps = (
+        _base.transform_filter("datum.curve != 'all'")
+        .mark_bar()
+        .encode(alt.Y("new:Q", title="new that day", stack=None), opacity=_pale)
+    )
+    _facet = alt.Column("scale:N", title=None, sort=["full", "reduced", "together"])
+    alt.vconcat(
+        _sums.properties(width=300, height=220).facet(column=_facet),
+        _steps.properties(width=300, height=110).facet(column=_facet.header(labels=False)),
+    )
+    return curves, saturation
+
+
+@app.cell
+def _(results, saturation):
+    mo.vstack([mo.md(saturation_text(results["curves"])), lines_table(saturation, hide=("all", "distinct", "near_distinct"))])
+    return
 
 
 if __name__ == "__main__":

@@ -138,7 +138,8 @@ def test_anomalies_shows_the_stored_top_and_why_its_first_line_is_there(finished
     assert defined["found"].num_rows == results["curves"]["all"][-1]
     assert defined["selected"]["command_id"] == line["command_id"]
     assert defined["checks"].equals(views.fired_checks(line["command_line"], line["platform"]))
-    assert defined["curves"]["near_distinct"].to_list() == results["curves"]["near_distinct"]
+    assert defined["curves"].rows(named=True) == views.curve_rows(results).to_pylist()
+    assert defined["saturation"].equals(views.saturation_table(results))
     assert defined["scores"].height == 90
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, ParamSpec
 
 __all__ = ["arms_plot", "curves_plot", "funnel_plot", "roc_plot"]
@@ -129,20 +130,65 @@ def funnel_plot(steps: Sequence[tuple[str, int]]) -> str:
     return _svg(figure)
 
 
+#: Curve -> label and colour.
+_CURVES = {
+    "all": ("all anomalies", "#000000"),
+    "distinct": ("distinct", "#0072B2"),
+    "near_distinct": ("near-distinct (representatives)", "#D55E00"),
+}
+_SCALES = {
+    "full": "Full scale: every line, isolation forest",
+    "reduced": "Reduced scale: a sample, k-means and PCA",
+}
+#: Panels share a y axis while the highest is at most so many times the lowest: beyond, the low one would be flat.
+_COMPARABLE = 4
+_WEEK = 7
+
+
 @_styled
-def curves_plot(curves: Mapping[str, Sequence[int]]) -> str:
-    """SVG of the three cumulative curves by training day: all anomalies, distinct ones, near-distinct ones."""
-    figure, axes = _figure(7.5, 3.4)
-    axis = axes[0]
-    for name, label, colour in (
-        ("all", "all anomalies", "#000000"),
-        ("distinct", "distinct", "#0072B2"),
-        ("near_distinct", "near-distinct (representatives)", "#D55E00"),
-    ):
-        values = curves[name]
-        axis.plot(range(1, len(values) + 1), values, marker="o", markersize=3, color=colour, label=label)
-    axis.set_xlabel("training day")
-    axis.set_ylabel("anomalies, cumulative")
-    axis.set_ylim(bottom=0)
-    axis.legend(loc="upper left")
+def curves_plot(curves: Mapping[str, Any]) -> str:
+    """SVG of `results.json`'s curves, a column per scale: the three cumulative ones, and each day's new lines below.
+
+    The dashed line is a tenth of the first week's mean of new near-distinct lines: a curve that comes to lie below it
+    for a week is called saturated.
+    """
+    from matplotlib.figure import Figure
+
+    scales = curves["by_scale"]
+    highest = [max(c["all"], default=0) for c in scales.values()]
+    alike = max(highest) <= _COMPARABLE * min(highest)
+    figure = Figure(figsize=(5.4 * len(scales), 5.8), layout="constrained")
+    panels = figure.subplots(
+        2, len(scales), squeeze=False, sharex="col", sharey="row" if alike else False, height_ratios=[2, 1]
+    )
+    for (scale, lists), above, below in zip(scales.items(), *panels, strict=True):
+        days = range(1, len(lists["all"]) + 1)
+        for name, (label, colour) in _CURVES.items():
+            above.plot(days, lists[name], marker="o", markersize=2.5, linewidth=1.6, color=colour, label=label)
+        _new_bars(below, lists)
+        above.set_title(_SCALES[scale])
+        below.set_xlabel("training day")
+        # Weeks are what saturation is measured by; few days get a tick each.
+        below.set_xticks(days[:: _WEEK if len(days) > 2 * _WEEK else 1])
+        for axis in (above, below):
+            axis.yaxis.set_major_formatter("{x:,.0f}")
+    for row, room in zip(panels, (1.08, 1.35), strict=True):  # the bars' legend lies above them
+        tops = [max(axis.dataLim.y1, 1) for axis in row]
+        for axis, top in zip(row, tops, strict=True):
+            axis.set_ylim(0, room * (max(tops) if alike else top))
+    panels[0][0].legend(loc="upper left")
+    panels[1][0].legend(loc="upper right", ncol=3, fontsize=8, columnspacing=1.2, handlelength=1.6)
+    panels[0][0].set_ylabel("anomalies, cumulative")
+    panels[1][0].set_ylabel("new that day")
     return _svg(figure)
+
+
+def _new_bars(axis: Any, lists: Mapping[str, Sequence[int]]) -> None:
+    """Each day's new distinct lines, pale and wide, and the near-distinct ones among them."""
+    for name, width, strength in (("distinct", 0.85, 0.35), ("near_distinct", 0.5, 1)):
+        new = [after - before for before, after in pairwise([0, *lists[name]])]
+        label = name.replace("_", "-")
+        axis.bar(range(1, len(new) + 1), new, width, color=_CURVES[name][1], alpha=strength, label=label)
+    if len(new) > _WEEK:
+        tenth = 0.1 * sum(new[:_WEEK]) / _WEEK
+        axis.axhline(tenth, color="#000000", linewidth=1, linestyle="--", label="a tenth of the first week")

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from cmdclf.progress import duration
+from cmdclf.study.curves import saturation_rows, saturation_text
 from cmdclf.study.plots import LABELS, arms_plot, curves_plot, funnel_plot, roc_plot
 
 __all__ = ["arms_table", "headline", "write_report"]
@@ -35,6 +36,16 @@ _ARMS_NOTE = (
     "difference to the random control is paired. In brackets: the test has too few benign lines to resolve that rate. "
     "The time-split test is labelled by the baseline itself: it shows drift, not quality."
 )
+_CURVES_NOTE = (
+    "Near-distinct: groups that one of the scale's anomalies belongs to; a group met at both scales counts once "
+    "together. New: near-distinct lines that no earlier day had, and in pale bars distinct ones. Below: first day from "
+    "which a week brings less than that share of the first week's new lines. Law: N = K n^b near-distinct lines among "
+    "n anomalies (Heaps), fitted to the days; b below 1 means that every further anomaly brings less."
+)
+_CURVES_HEADS = (
+    "scale", "all", "distinct", "near-distinct", "new a day, first week", "new a day, last week",
+    "new among distinct, last week", "below 25 % from day", "below 10 % from day", "K", "b", "next 30 days",
+)  # fmt: skip
 
 
 def _share(value: float | None, digits: int = 3) -> str:
@@ -171,6 +182,18 @@ def _removed(arms: Sequence[Mapping[str, Any]]) -> str:
     return _html_table(heads, rows)
 
 
+def _saturation(curves: Mapping[str, Any]) -> str:
+    kinds = {
+        "first_week": "{:.1f}", "last_week": "{:.1f}", "new_share": "{:.0%}", "below_25": "{:d}", "below_10": "{:d}",
+        "K": "{:.3g}", "b": "{:.3f}",
+    }  # fmt: skip
+    rows = [
+        [str(row.pop("scale"))] + ["–" if v is None else kinds.get(k, "{:,d}").format(v) for k, v in row.items()]
+        for row in saturation_rows(curves)
+    ]
+    return _html_table(_CURVES_HEADS, [[cell.replace("%", " %") for cell in row] for row in rows])
+
+
 def write_report(results: Mapping[str, Any]) -> str:
     """The page as HTML text: no script, no request to anywhere."""
     arms = results["arms"]
@@ -194,7 +217,10 @@ def write_report(results: Mapping[str, Any]) -> str:
         "<h2>From all lines to labels</h2>",
         funnel_plot([(str(n), int(c)) for n, c in results["funnel"]]),
         "<h2>Anomalies by training day</h2>",
+        f"<p>{escape(saturation_text(results['curves']))}</p>",
         curves_plot(results["curves"]),
+        _saturation(results["curves"]),
+        f"<p class=note>{_CURVES_NOTE}</p>",
         "<h2>Near-duplicates of the training sets, removed from the tests</h2>",
         _removed(arms),
         "<h2>How it was made</h2>",

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cmdclf import __version__
@@ -18,6 +17,7 @@ from cmdclf.features import FEATURE_VERSION
 from cmdclf.labels import Judge, standing_verdicts
 from cmdclf.study.arms import ArmSet, arm_stage
 from cmdclf.study.candidates import stored_anomalies
+from cmdclf.study.curves import anomaly_curves
 from cmdclf.study.proof import test_groups
 from cmdclf.study.report import write_report
 from cmdclf.study.sieve import group_settings
@@ -40,7 +40,8 @@ def write_results(w: Workplace, arms: list[ArmSet], judge: Judge) -> dict[str, A
         (r["stage"], r["day"]): {"rows": r["rows"], "seconds": r["seconds"], "detail": json.loads(r["detail"])}
         for r in w.store.stages().to_pylist()
     }
-    curves = _curves(w)
+    groups = w.store.groups(group_settings(w), w.train_days)
+    curves = anomaly_curves(stored_anomalies(w), groups, w.train_days)
     lines = [stages["lines", d]["detail"] for d in w.train_days + w.test_days]
     trained = lines[: len(w.train_days)]
     asked = {i for a in arms for i in a.chosen.to_pylist()}
@@ -85,24 +86,6 @@ def _write(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)
-
-
-def _curves(w: Workplace) -> dict[str, list[int]]:
-    """Cumulative by training day: all anomalies, distinct ones, representatives."""
-    found = stored_anomalies(w)
-    groups = w.store.groups(group_settings(w), w.train_days)
-    seen: set[str] = set()
-    heads: set[str] = set()
-    curves: dict[str, list[int]] = {"all": [], "distinct": [], "near_distinct": []}
-    count = 0
-    for day in w.train_days:
-        today = found.filter(pc.equal(found["day"], day))
-        count += today.num_rows
-        seen |= set(today["command_id"].to_pylist())
-        heads |= set(groups.filter(pc.equal(groups["day"], day))["representative_id"].to_pylist())
-        for name, value in (("all", count), ("distinct", len(seen)), ("near_distinct", len(heads))):
-            curves[name].append(value)
-    return curves
 
 
 def _labels(w: Workplace, judge: Judge, asked: set[str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from cmdclf.classify import Scorer, verify_model
 from cmdclf.errors import StudyError
 from cmdclf.store import Store
 from cmdclf.study import load_results, load_study, run_study
+from cmdclf.study.curves import saturation_text
 
 
 class Mute:
@@ -91,10 +92,15 @@ def test_the_funnel_narrows_and_the_curves_never_fall(results):
     counts = [c for _, c in results["funnel"][:2]]
     assert counts[0] > counts[1]
     curves = results["curves"]
-    for values in curves.values():
-        assert len(values) == 3
-        assert values == sorted(values)
-    assert curves["all"][-1] >= curves["distinct"][-1] >= curves["near_distinct"][-1] > 0
+    for lists in (curves, *curves["by_scale"].values()):
+        names = ("all", "distinct", "near_distinct")
+        for values in (lists[name] for name in names):
+            assert len(values) == 3
+            assert values == sorted(values)
+        assert lists["all"][-1] >= lists["distinct"][-1] >= lists["near_distinct"][-1] > 0
+    # 30 lines at full scale, 15 of each of two detectors at reduced scale.
+    assert curves["by_scale"]["full"]["all"] == curves["by_scale"]["reduced"]["all"] == [30, 60, 90]
+    assert [count for _, count in results["funnel"][2:5]] == [curves[name][-1] for name in names]
 
 
 def test_the_exported_model_scores_the_incident_test_as_the_study_did(finished_study):
@@ -138,6 +144,7 @@ def test_the_report_opens_offline_and_tells_the_table(finished_study, results):
     assert "<script" not in page
     assert not re.search(r'(?:src|href)="(?!#)', page)
     assert page.count("<svg") == 4
+    assert saturation_text(results["curves"]) in page
     for arm in results["arms"]:
         assert f"{arm['tests']['incident']['auc']:.3f}" in page
 

@@ -146,6 +146,35 @@ def test_platform_shares_add_up_to_one(store):
     assert sum(shares["lines"].to_pylist()) == 40
 
 
+# ---------------------------------------------------------------------- curves
+
+
+def test_the_curves_as_rows_are_those_of_the_results_and_their_steps_add_up(results):
+    rows = views.curve_rows(results)
+    curves = results["curves"]
+    assert rows.num_rows == 3 * 3 * 3
+    for scale, lists in (*curves["by_scale"].items(), ("together", curves)):
+        for name in ("all", "distinct", "near_distinct"):
+            mine = rows.filter(pc.and_(pc.equal(rows["scale"], scale), pc.equal(rows["curve"], name)))
+            assert mine["day"].to_pylist() == [1, 2, 3]
+            assert mine["anomalies"].to_pylist() == lists[name]
+            assert pc.sum(mine["new"]).as_py() == lists[name][-1]
+
+
+def test_saturation_has_a_row_for_each_scale_and_both(results):
+    table = views.saturation_table(results)
+    assert table["scale"].to_pylist() == ["full", "reduced", "together"]
+    assert table["near_distinct"].to_pylist()[-1] == results["curves"]["near_distinct"][-1]
+    assert table["below_10"].null_count == 3  # three days have no week
+
+
+def test_results_from_before_there_were_curves_by_scale_are_named_with_the_remedy(results):
+    old = {"curves": {k: results["curves"][k] for k in ("all", "distinct", "near_distinct")}}
+    for view in (views.curve_rows, views.saturation_table):
+        with pytest.raises(StudyError, match="Run the study again"):
+            view(old)
+
+
 # ---------------------------------------------------------------------- anomalies
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from cmdclf.study.views.anomalies import fired_checks, newest_anomalies, top_anomalies, unusual_features
 from cmdclf.study.views.classifier import arm_rows, arm_thresholds, confusion, errors, roc_rows, scored_test
+from cmdclf.study.views.curves import curve_rows, saturation_table
 from cmdclf.study.views.folder import finished_study, reading, study_embedder, visible
 from cmdclf.study.views.labels import (
     day_anomaly_lines,
@@ -30,6 +31,7 @@ __all__ = [
     "arm_rows",
     "arm_thresholds",
     "confusion",
+    "curve_rows",
     "day_anomaly_lines",
     "day_counts",
     "errors",
@@ -46,6 +48,7 @@ __all__ = [
     "record_review",
     "review_queue",
     "roc_rows",
+    "saturation_table",
     "scored_test",
     "study_embedder",
     "top_anomalies",
