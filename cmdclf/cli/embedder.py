@@ -216,7 +216,7 @@ def _cosine(value: float | None) -> float:
     if value is None:
         raise CmdclfError(
             "the first embedder brings no threshold of its own",
-            remedy="Give one with --threshold; 'cmdclf dedup PAIRS --calibrate' finds it from labelled pairs",
+            remedy="Give one with --threshold; 'cmdclf dedup --calibrate' finds it from labelled pairs",
         )
     if not 0 < value <= 1:
         raise CmdclfError(f"--threshold {value:g} is no cosine", remedy="Give a number above 0 and up to 1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -80,21 +81,27 @@ class SentenceTransformerEmbedder:
         out = np.zeros((len(texts), self.dim), np.float32)
         with Progress(f"embed {self.name}", len(texts), unit="lines", enabled=len(texts) >= WINDOW) as progress:
             for window in windows(texts):
-                vectors = self.model.encode(
-                    [texts[i] for i in window],
-                    batch_size=self._rows(len(texts[window[-1]])),
-                    normalize_embeddings=True,
-                    convert_to_numpy=True,
-                    show_progress_bar=False,
-                )
-                out[window.start : window.stop] = np.nan_to_num(vectors)
-                progress.update(len(window))
+                for rows, group in groupby(window, key=lambda i: self._rows(len(texts[i]))):
+                    chosen = list(group)
+                    vectors = self.model.encode(
+                        [texts[i] for i in chosen],
+                        batch_size=rows,
+                        normalize_embeddings=True,
+                        convert_to_numpy=True,
+                        show_progress_bar=False,
+                    )
+                    out[chosen[0] : chosen[-1] + 1] = np.nan_to_num(vectors)
+                    progress.update(len(chosen))
         return out[places]
 
     def _rows(self, chars: int) -> int:
-        """Lines for one pass, where the longest has `chars` characters: a token has two of them or more, as a rule."""
+        """Lines for one pass, where they have up to `chars` characters, as a power of two.
+
+        A token has two characters or more, as a rule; where it hasn't, a pass is up to four times as large.
+        """
         limit = self.max_tokens
-        return self._batch_size if limit is None else min(self._batch_size, rows_for(min(limit, chars // 2 + 8)))
+        rows = self._batch_size if limit is None else min(self._batch_size, rows_for(min(limit, chars // 2 + 8)))
+        return 1 << (rows.bit_length() - 1)
 
 
 def _refuse_foreign_modules(folder: Path) -> None:
