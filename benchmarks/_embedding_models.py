@@ -51,7 +51,8 @@ class Dense:
 
     def prime(self, texts: Sequence[str]) -> None:
         distinct = list(dict.fromkeys(texts))
-        self._vectors = self.embed(distinct)
+        # model2vec's are float16, which multiply some hundred times slower.
+        self._vectors = np.asarray(self.embed(distinct), np.float32)
         self._at = {text: i for i, text in enumerate(distinct)}
         length = np.linalg.norm(self._vectors[:100_000], axis=1)
         assert np.all(np.isclose(length, 1, atol=2e-3) | (length == 0)), "rows are not of length 1"
