@@ -31,12 +31,13 @@ SEED = 1
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything; `pairs` of a kind."""
+    """How much of everything; `pairs` and, for the calibration, `calibration` pairs of a kind."""
 
     groups: int = 100_000
     distractors: int = 2_000
     per_way: int = 16
     pages: int = 400
+    calibration: int = 100_000
     pairs: int = 100_000
     malicious: int = 4_000
     benign: int = 12_000
@@ -44,7 +45,7 @@ class Sizes:
     many: int = 200_000
 
 
-QUICK = Sizes(40, 200, 1, 20, 50, 60, 180, 128, 50_000)
+QUICK = Sizes(25, 150, 1, 15, 50, 30, 40, 120, 64, 30_000)
 
 
 @dataclass
@@ -144,9 +145,9 @@ def build(sizes: Sizes, equivalent: Path, calibration: Path, near: Path, data: P
         tasks.retrieval.append(pages(pools[1], distractors, sizes.pages))
     else:
         tasks.left_out.append("lines of one documentation page: they need --data")
-    for name, path in (("calibration", calibration), ("near", near)):
+    for name, path, most in (("calibration", calibration, sizes.calibration), ("near", near, sizes.pairs)):
         if path.is_file():
-            tasks.pairs[name] = labelled_pairs(path, sizes.pairs)
+            tasks.pairs[name] = labelled_pairs(path, most)
         else:
             tasks.left_out.append(f"near-duplicates ({name}): there is no {path}")
     tasks.knn, tasks.knn_about = labelled_lines(lexicon, pools, sizes.malicious, sizes.benign)
