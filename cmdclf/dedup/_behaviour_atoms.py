@@ -208,7 +208,7 @@ def _looks_drawn(text: Bytes, i: int, j: int) -> bool:
         return True
     if (turns >= 3 and size >= 5) or (turns >= 2 and size >= 9):
         return (word_kinds(text, i, j) & PLAIN_WORD) == 0
-    return (
+    return bool(
         (size >= 6 and odd_case(text, i, j) >= 2)
         or (size >= 12 and vowels * 9 < size and digits == 0 and lowers)
         or (size >= 20 and longest >= 6 and digits == 0)
@@ -281,7 +281,10 @@ def _atom(text: Bytes, i: int, end: int, mode: int, out: Bytes, n: int) -> tuple
         digits += digit(int(text[k]))
     # The tail of a version (1.2-3ubuntu4), and what is one letter and a number (c14).
     mark = int(out[n - 1]) if n >= 2 and out[n - 2] == 48 else 0
-    if digits and (mark == 45 or mark == 46 or mark == 43 or mark == 126) and j - i <= 12:
+    letters = 0
+    while i + letters < j and not digit(int(text[i + letters])):
+        letters += 1
+    if digits and letters <= 4 and (mark == 45 or mark == 46 or mark == 43 or mark == 126) and j - i <= 12:
         return j, put_number(out, n)
     if _looks_drawn(text, i, j) or (n >= 2 and j - i == 5 and out[n - 1] == 45 and out[n - 2] == 42):
         return j, put(out, n, 42)

@@ -14,6 +14,7 @@ from cmdclf.dedup._acting_words import (
 from cmdclf.dedup._behaviour_atoms import (
     FOLD,
     LOOSE,
+    NUMBERS,
     Bytes,
     alnum,
     copy,
@@ -89,7 +90,8 @@ def put_path(text: Bytes, i: int, end: int, mode: int, out: Bytes, n: int) -> in
             continue
         kinds = word_kinds(text, i, stop)
         if stop >= end:
-            if after_home and (kinds & KEPT_PROFILE) == 0:
+            # Where accounts are made, a home's name is one.
+            if after_home and not mode & NUMBERS and (kinds & KEPT_PROFILE) == 0:
                 n = put(out, n, 126)
             else:
                 n = put_file(text, i, end, mode | LOOSE, temporary, out, n)
@@ -102,7 +104,7 @@ def put_path(text: Bytes, i: int, end: int, mode: int, out: Bytes, n: int) -> in
                 n -= 1  # `*/` is there already
         else:
             n = span(text, i, stop, mode | LOOSE, out, n)
-        after_home = (kinds & HOME) != 0
+        after_home = (kinds & HOME) != 0 and alnum(int(text[i]))
         temporary = temporary or (kinds & TEMPORARY) != 0
         i = stop
     return n

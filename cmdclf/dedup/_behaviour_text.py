@@ -30,6 +30,7 @@ from cmdclf.dedup._behaviour_atoms import (
     digit,
     digit_run,
     letter,
+    lower,
     numeric_end,
     put,
     put_number,
@@ -164,6 +165,36 @@ def _learned(text: Bytes, i: int, end: int, flag: bool, value_follows: bool, sta
     return state
 
 
+@compiled_with(_behaviour_atoms)
+def _all_hex(text: Bytes, i: int, end: int) -> bool:
+    """Whether a piece of up to 16 characters is a hexadecimal number with a digit."""
+    digits = 0
+    for k in range(i, end):
+        b = lower(int(text[k]))
+        if not (digit(b) or 97 <= b <= 102):
+            return False
+        digits += digit(b)
+    return digits > 0 and end - i <= 16
+
+
+@compiled_with(_behaviour_atoms)
+def _system_folder(text: Bytes, i: int, end: int) -> int:
+    """How long the folder of the system's own programs is with which the piece begins; 0 where it does not."""
+    last, slashes = 0, 0
+    for k in range(i, end):
+        if text[k] == 47 or text[k] == 92:
+            last, slashes = k + 1 - i, slashes + 1
+    b, c = lower(int(text[i])), lower(int(text[i + 1])) if end - i > 1 else 0
+    windows = slashes == 3 and last == 20 and b == 99 and c == 58 and lower(int(text[i + 3])) == 119
+    # /bin/, /sbin/, /usr/bin/, /usr/sbin/
+    unix = b == 47 and ((slashes == 2 and (last == 5 or last == 6)) or (slashes == 3 and (last == 9 or last == 10)))
+    if windows:
+        return last if lower(int(text[i + 11])) == 115 and text[i + 17] == 51 and text[i + 18] == 50 else 0
+    if unix and text[i + last - 2] == 110 and text[i + last - 3] == 105 and text[i + last - 4] == 98:
+        return last if slashes == 2 or text[i + 1] == 117 else 0
+    return 0
+
+
 @compiled_with(_acting_words, _behaviour_atoms, _behaviour_paths)
 def _word(text: Bytes, i: int, end: int, fold: bool, state: int, out: Bytes, n: int) -> tuple[int, int]:
     """Writes one word; gives the new length and what was learned for the words that follow."""
@@ -181,11 +212,14 @@ def _word(text: Bytes, i: int, end: int, fold: bool, state: int, out: Bytes, n: 
             before = n
             if state & _HOST_NEXT and run_end(text, i, stop) - i > digit_run(text, i, stop):
                 n = copy(text, i, stop, True, out, n)
+            elif state & _COUNTED and _all_hex(text, i, stop):
+                n = put_number(out, n)
             elif state & _DIGIT_NEXT and stop - i == 1 and digit(int(text[i])):
                 n = put(out, n, int(text[i]))
             else:
                 mode = state | (FOLD if fold else 0) | (NUMBERS if state & _NUMBER_NEXT else 0)
-                n = _squeezed(out, before, _piece(text, i, stop, flag, mode, out, n))
+                at = i + _system_folder(text, i, stop) if n == 0 else i
+                n = _squeezed(out, before, _piece(text, at, stop, flag, mode, out, n))
             value_follows = stop < end and (text[stop] == 61 or text[stop] == 58)
             state = _learned(text, i, stop, flag, value_follows, state)
             flag = False

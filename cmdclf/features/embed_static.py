@@ -20,12 +20,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from cmdclf.errors import ModelIntegrityError
+from cmdclf.features.embed_layers import with_layers
 from cmdclf.features.embed_text import FOLDING_VERSION, build_trie, embed_rows, string_buffers, token_rows
 
 __all__ = ["FORMAT", "THRESHOLD_COSINE", "StaticEmbedder", "seal_manifest"]
 
 #: The default near-duplicate decision for the bundled model; how it was chosen: `data/embedder/MODEL_CARD.md`.
-THRESHOLD_COSINE = 0.92
+THRESHOLD_COSINE = 0.82
 
 FORMAT = "cmdclf-static-embedding"
 _FILES = ("vectors.npy", "tokenizer.json")
@@ -132,8 +133,12 @@ class StaticEmbedder:
         return cls(str(manifest["name"]), sorted(ids, key=ids.__getitem__), vectors, manifest=manifest, folder=folder)
 
     def embed(self, lines: pa.StringArray) -> npt.NDArray[np.float32]:
-        """(n, dim) float32, rows L2-normalised; a line without a token gives zeros. Equal however lines are batched."""
+        """(n, dim) float32, rows L2-normalised; a line without a token gives zeros. Equal however lines are batched.
+
+        What a line hides is decoded first and counts with it (see `embed_layers`).
+        """
         out = np.zeros((len(lines), self.dim), np.float32)
+        lines = with_layers(lines)
         text, offsets = string_buffers(lines)
         parts = max(1, min(self._threads, len(lines) // _ROWS_PER_THREAD))
         if parts == 1:

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 __all__ = ["FOLDING_VERSION", "MAX_BYTES", "build_trie", "embed_rows", "fold_lines", "string_buffers", "token_rows"]
 
-FOLDING_VERSION = 1
+FOLDING_VERSION = 2
 #: A longer line keeps its first `HEAD_BYTES` and its last `MAX_BYTES - HEAD_BYTES` bytes.
 MAX_BYTES = 2048
 HEAD_BYTES = 1536

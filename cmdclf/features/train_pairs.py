@@ -151,6 +151,13 @@ class PairMaker:
 
         return _WORD.sub(renamed, text)
 
+    def redraw_together(self, texts: Sequence[str]) -> list[str]:
+        """The lines with the uncommon words that all of them hold drawn anew, alike in each."""
+        words = [{w.lower() for w in _WORD.findall(text)} for text in texts]
+        shared = {w for w in set.intersection(*words) if len(w) >= 4 and w not in self._common}
+        drawn = {w: self._name() for w in sorted(shared)}
+        return [_WORD.sub(lambda m: drawn.get(m[0].lower(), m[0]), text) for text in texts]
+
     def rewrap(self, text: str) -> str:
         """The line in another wrapper of its kind; unchanged where it has none."""
         found = _WRAPPED.match(text)

@@ -1,13 +1,13 @@
 """Trains the bundled static embedder with sentence-transformers: vocabulary, triplets, contrastive training, manifest.
 
-    python -m cmdclf.features.train_static --data POOL.parquet... --out data/embedder
+    python -m cmdclf.features.train_static --data POOL.parquet... --equivalents data/pairs/equivalent.jsonl --out DIR
 
-Needs the extra `train`. Rows under a copyleft licence are left out (column `license`). The vocabulary is learned by BPE
-on folded lines and then thinned: a token stays only if several sources use it and it names no host, so that no verbatim
-fragment of a source is shipped. Seeds are fixed; minutes on two cores.
+With `--prepare DIR` it stops before the training, and `--prepared DIR` goes on from there, perhaps on another machine
+with a graphics card. Needs the extra `train`. Rows under a copyleft licence are left out (column `license`). The
+vocabulary is learned by BPE on folded lines and then thinned: a token stays only if several sources use it and it names
+no host, so that no verbatim fragment of a source is shipped. Seeds are fixed.
 
-Method: static token embeddings as in sentence-transformers' `StaticEmbedding`; multiple-negatives ranking loss
-(Henderson et al. 2017, section 4.4) with one hard negative each; initial lengths follow SIF (Arora et al. 2017).
+The triplets come from `train_data`, the vectors from `train_vectors`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import re
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -27,14 +26,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cmdclf.errors import MissingExtraError
 from cmdclf.features.embed_static import THRESHOLD_COSINE, StaticEmbedder, seal_manifest
 from cmdclf.features.embed_text import build_trie, fold_lines, token_rows
-from cmdclf.features.st_import import import_sentence_transformers
+from cmdclf.features.train_data import Equivalent, TripletMaker, load_equivalents
 from cmdclf.features.train_pairs import Line, PairMaker
-from cmdclf.progress import Progress
+from cmdclf.features.train_vectors import Prepared, train_vectors
 
-__all__ = ["load_lines", "main", "personal_names", "train", "train_vectors", "train_vocabulary", "write_model"]
+__all__ = ["load_lines", "main", "personal_names", "train", "train_vocabulary", "write_model"]
 
 _COPYLEFT = re.compile(r"(?i)gpl")
 _TEXT_COLUMNS = ("process_command_line", "command_line")
@@ -206,73 +204,6 @@ def _tokenizer(vocabulary: Sequence[str]) -> Any:
     return tokenizer
 
 
-def _features(tokens: pa.ListArray) -> dict[str, Any]:
-    """What `StaticEmbedding.preprocess` would give for these lines."""
-    import torch
-
-    ids, offsets = np.asarray(tokens.flatten()), np.asarray(tokens.offsets)[:-1]
-    return {"input_ids": torch.from_numpy(ids.astype(np.int64)), "offsets": torch.from_numpy(offsets.astype(np.int64))}
-
-
-def train_vectors(
-    vocabulary: Sequence[str],
-    counts: npt.NDArray[np.int64],
-    triplets: Sequence[tuple[str, str, str]],
-    *,
-    dim: int = 128,
-    batch: int = 1024,
-    epochs: int = 2,
-    learning_rate: float = 0.02,
-    scale: float = 20.0,
-    seed: int = 0,
-    threads: int = 2,
-) -> npt.NDArray[np.float32]:
-    """(len(vocabulary), dim) float32 token vectors, trained by multiple-negatives ranking with hard negatives.
-
-    Raises:
-        MissingExtraError: sentence-transformers is not installed.
-    """
-    try:
-        import torch
-
-        import_sentence_transformers()
-        from sentence_transformers import SentenceTransformer
-        from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-        from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-    except ImportError as error:
-        raise MissingExtraError("train", "Training the embedder") from error
-
-    torch.manual_seed(seed)
-    torch.set_num_threads(threads)
-    frequency = (counts + 1) / (counts.sum() + len(counts))
-    start = np.random.default_rng(seed).normal(size=(len(vocabulary), dim)) / np.sqrt(dim)
-    start *= (1e-3 / (1e-3 + frequency))[:, None]
-    module = StaticEmbedding(_tokenizer(vocabulary), embedding_weights=start.astype(np.float32))
-    model = SentenceTransformer(modules=[module], device="cpu")
-    loss = MultipleNegativesRankingLoss(model, scale=scale)
-    steps = epochs * (len(triplets) // batch)
-    optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=max(steps, 30), pct_start=0.1)
-    # Our own tokeniser feeds the module: WordPiece of `tokenizers` is cubic in the length of a word, ours linear.
-    trie = build_trie(vocabulary)
-    columns = [token_rows(pa.array(column), trie) for column in zip(*triplets, strict=True)]
-    order = np.random.default_rng(seed)
-    model.train()
-    with Progress("train", total=steps, unit="batches") as progress:
-        for _ in range(epochs):
-            shuffled = order.permutation(len(triplets))
-            for at in range(0, len(triplets) - batch + 1, batch):
-                rows = shuffled[at : at + batch]
-                value = loss([_features(column.take(pa.array(rows))) for column in columns], None)
-                optimiser.zero_grad()
-                value.backward()
-                optimiser.step()
-                schedule.step()
-                progress.update(1)
-    weights: npt.NDArray[np.float32] = module.embedding.weight.detach().numpy().copy()
-    return weights
-
-
 def write_model(folder: Path, vocabulary: Sequence[str], vectors: npt.NDArray[Any], manifest: dict[str, Any]) -> None:
     """Writes `vectors.npy` (float16), `tokenizer.json` and the sealed `manifest.json`.
 
@@ -285,58 +216,62 @@ def write_model(folder: Path, vocabulary: Sequence[str], vectors: npt.NDArray[An
     seal_manifest(folder, {"name": name, "dim": int(vectors.shape[1]), "tokens": len(vocabulary), **manifest})
 
 
-def _options(**options: int) -> list[str]:
-    return [word for name, value in options.items() for word in (f"--{name}", str(value))]
-
-
-def train(
-    paths: Sequence[Path],
-    out: Path,
-    *,
-    triplets: int = 250_000,
-    dim: int = 128,
-    size: int = 16_384,
-    batch: int = 1024,
-    seed: int = 0,
-    threads: int = 2,
-) -> None:
-    """Trains on the Parquet files and writes the model folder `out`."""
+def prepare(
+    paths: Sequence[Path], equivalents: Sequence[Equivalent], *, triplets: int, size: int, seed: int
+) -> tuple[Prepared, dict[str, Any]]:
+    """The training data, and what is known about it: licences, counts, and 5,000 triplets to look at afterwards."""
     lines, licences = load_lines(paths, seed=seed)
     folded = fold_lines(pa.array([line.text for line in lines]))
     vocabulary, counts = train_vocabulary(folded, [line.source for line in lines], personal_names(lines), size=size)
-    made = PairMaker(lines, seed=seed).triplets(triplets)
-    vectors = train_vectors(vocabulary, counts, made, dim=dim, batch=batch, seed=seed, threads=threads)
-    # The last triplets of another seed: names and wrappers that were not trained on, lines that were.
+    made = TripletMaker(lines, equivalents, seed=seed).triplets(triplets)
+    # Of another seed: names and wrappers that were not trained on, lines that were.
     fresh = PairMaker(lines, seed=seed + 1).triplets(min(5_000, triplets), same_group_share=0.0)
-    embedder = StaticEmbedder("trial", vocabulary, vectors.astype(np.float16))
-    line, same, other = (embedder.embed(pa.array(column)) for column in zip(*fresh, strict=True))
+    about = {
+        "data": [path.name for path in paths],
+        "lines": len(lines),
+        "lines_by_licence": dict(sorted(licences.items())),
+        "equivalents": len(equivalents),
+        "triplets": triplets,
+        "vocabulary": size,
+        "seed": seed,
+        "fresh": fresh,
+    }
+    return Prepared.of(vocabulary, counts, made), about
+
+
+def train(
+    prepared: Prepared,
+    about: dict[str, Any],
+    out: Path,
+    *,
+    dim: int = 128,
+    batch: int = 2048,
+    epochs: int = 8,
+    teacher: str = "",
+    teacher_weight: float = 1.0,
+    threads: int = 2,
+) -> None:
+    """Trains on what `prepare` made and writes the model folder `out`."""
+    settings = {"dim": dim, "batch": batch, "epochs": epochs}
+    vectors = train_vectors(
+        prepared, **settings, teacher=teacher, teacher_weight=teacher_weight, seed=about["seed"], threads=threads
+    )
+    embedder = StaticEmbedder("trial", prepared.vocabulary, vectors.astype(np.float16))
+    line, same, other = (embedder.embed(pa.array(column)) for column in zip(*about["fresh"], strict=True))
     same_cosine, other_cosine = (line * same).sum(1), (line * other).sum(1)
+    known = {key: value for key, value in about.items() if key != "fresh"}
+    taught = {"teacher": Path(teacher).name, "teacher_weight": teacher_weight} if teacher else {}
     manifest = {
         "threshold_cosine": THRESHOLD_COSINE,
-        "training": {
-            "command": "python -m cmdclf.features.train_static "
-            + shlex.join(
-                [
-                    "--data",
-                    *(p.name for p in paths),
-                    "--out",
-                    "data/embedder",
-                    *_options(triplets=triplets, dim=dim, vocabulary=size, batch=batch, seed=seed, threads=threads),
-                ]
-            ),
-            "lines": len(lines),
-            "lines_by_licence": dict(sorted(licences.items())),
-            "triplets": triplets,
-            "seed": seed,
-        },
+        "training": {"command": "python -m cmdclf.features.train_static", **known, **settings, **taught},
         "results": {
             "triplets_ordered_right": round(float((same_cosine > other_cosine).mean()), 4),
             "same_behaviour_at_threshold": round(float((same_cosine >= THRESHOLD_COSINE).mean()), 4),
             "other_behaviour_at_threshold": round(float((other_cosine >= THRESHOLD_COSINE).mean()), 4),
         },
     }
-    write_model(out, vocabulary, vectors, manifest)
-    sys.stderr.write(f"{out}: {len(vocabulary)} tokens, {manifest['results']}\n")
+    write_model(out, prepared.vocabulary, vectors, manifest)
+    sys.stderr.write(f"{out}: {len(prepared.vocabulary)} tokens, {manifest['results']}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -344,25 +279,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m cmdclf.features.train_static", description="Trains the static embedder."
     )
-    parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="FILE.parquet")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--triplets", type=int, default=250_000)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", nargs="+", type=Path, metavar="FILE.parquet", help="public command lines")
+    source.add_argument("--prepared", type=Path, metavar="DIR", help="what --prepare wrote")
+    parser.add_argument("--equivalents", type=Path, metavar="FILE.jsonl", help="groups of equivalent commands")
+    parser.add_argument("--prepare", type=Path, metavar="DIR", help="write the training data there and stop")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the model's folder")
+    parser.add_argument("--teacher", default="", metavar="NAME or DIR", help="a sentence-transformers model")
+    parser.add_argument("--teacher-weight", type=float, default=1.0)
+    parser.add_argument("--triplets", type=int, default=320_000)
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--vocabulary", type=int, default=16_384)
-    parser.add_argument("--batch", type=int, default=1024)
+    parser.add_argument("--batch", type=int, default=2048)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2, help="of torch (default: %(default)s)")
     args = parser.parse_args(argv)
+    if args.out is None and args.prepare is None:
+        parser.error("give --out DIR, or --prepare DIR")
+    if args.prepared:
+        prepared, about = Prepared.load(args.prepared)
+    else:
+        groups = load_equivalents(args.equivalents) if args.equivalents else []
+        prepared, about = prepare(args.data, groups, triplets=args.triplets, size=args.vocabulary, seed=args.seed)
+    if args.prepare:
+        prepared.save(args.prepare, about)
+        return 0
     train(
-        args.data,
-        args.out,
-        triplets=args.triplets,
-        dim=args.dim,
-        size=args.vocabulary,
-        batch=args.batch,
-        seed=args.seed,
-        threads=args.threads,
-    )
+        prepared, about, args.out, dim=args.dim, batch=args.batch, epochs=args.epochs, teacher=args.teacher,
+        teacher_weight=args.teacher_weight, threads=args.threads,
+    )  # fmt: skip
     return 0
 
 

@@ -15,13 +15,16 @@ def text(line, platform="windows"):
 
 
 ALIKE = [
-    ("windows", r"app.exe --pid=4120 --handle=0x2a8", r"app.exe --pid=77 --handle=0x11f0"),
-    ("windows", r"C:\Users\ann\tool.exe /log:C:\Logs\a-2024-01-02.log", r"C:\Users\bob\tool.exe /log:C:\Logs\b.log"),
     (
         "windows",
-        r"msiexec /i {3F2504E0-4F89-11D3-9A0C-0305E82C3301}",
-        r"msiexec /i {A72504E0-4F89-11D3-9A0C-0305E82C33FF}",
+        "app.exe -cache {3F2504E0-4F89-11D3-9A0C-0305E82C3301}",
+        "app.exe -cache {A72504E0-4F89-11D3-9A0C-0305E82C33FF}",
     ),
+    ("windows", "mscorsvw.exe -StartupEvent 4b4 -Pipe b48", "mscorsvw.exe -StartupEvent 294 -Pipe 2a8"),
+    ("windows", r"C:\Windows\System32\whoami.exe /all", "whoami /all"),
+    ("linux", "/usr/bin/grep -c x y", "grep -c x y"),
+    ("windows", r"app.exe --pid=4120 --handle=0x2a8", r"app.exe --pid=77 --handle=0x11f0"),
+    ("windows", r"C:\Users\ann\tool.exe /log:C:\Logs\a-2024-01-02.log", r"C:\Users\bob\tool.exe /log:C:\Logs\b.log"),
     ("windows", r"C:\Windows\Temp\7zS4F2.tmp\setup.exe /s", r"C:\Windows\Temp\7zSA90.tmp\setup.exe /s"),
     ("windows", "SCHTASKS.EXE  /Query /FO list", "schtasks /query /fo LIST"),
     ("windows", r'word.exe "C:\Docs\Minutes of May.docx"', r'word.exe "C:\Docs\Offer.docx"'),
@@ -41,6 +44,10 @@ ALIKE = [
     ("linux", "cat a.log | sort ; id", "cat b.log|sort;id"),
 ]
 UNLIKE = [
+    ("windows", "msiexec /x {3F2504E0-4F89-11D3-9A0C-0305E82C3301}", "msiexec /x {A72504E0-4F89-11D3-9A0C-0305E82C33FF}"),
+    ("linux", "rm -f $HOME/data.zip", "rm -f $HOME/data.tar.gz"),
+    ("linux", "dpkg-deb -x /tmp/a1/028-libitm1_12.2.0_amd64.deb x", "dpkg-deb -x /tmp/a1/032-libtsan2_12.2.0_amd64.deb x"),
+    ("macos", "dscl . -delete /Users/ann", "dscl . -delete /Users/bob"),
     ("windows", r"reg add HKLM\Software\X /v On /d 1", r"reg add HKLM\Software\X /v On /d 0"),
     ("windows", r"reg add HKLM\Software\X /v On /d 1", r"reg add HKCU\Software\X /v On /d 1"),
     ("windows", "sc stop spooler", "sc start spooler"),

@@ -7,8 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from cmdclf.features import train_static
+from cmdclf.features.embed_layers import with_layers
+from cmdclf.features.embed_text import fold_lines
 from cmdclf.features.embedders import load_embedder
+from cmdclf.features.train_data import Equivalent, TripletMaker
 from cmdclf.features.train_pairs import Line, PairMaker
+from cmdclf.features.train_rewrites import rewritten
+from cmdclf.features.train_vectors import Prepared, train_vectors
+from cmdclf.lexicon import Lexicon
 
 VERBS = ["install", "remove", "start", "stop", "list"]
 TOOLS = ["apt-get", "systemctl", "docker", "kubectl", "choco"]
@@ -42,8 +48,13 @@ def trained(tmp_path_factory, sentence_transformers):
     folder = tmp_path_factory.mktemp("trained")
     data = pool(folder / "pool.parquet", license=["MIT"] * 600)
     for out in ("a", "b"):
-        argv = ["--data", str(data), "--out", str(folder / out), "--triplets", "8000", "--dim", "16", "--seed", "3"]
-        assert train_static.main([*argv, "--vocabulary", "400", "--batch", "100", "--threads", "1"]) == 0
+        argv = ["--data", str(data), "--triplets", "9000", "--seed", "3", "--vocabulary", "400"]
+        rest = ["--dim", "16", "--batch", "200", "--epochs", "6", "--threads", "1"]
+        if out == "a":
+            assert train_static.main([*argv, *rest, "--out", str(folder / out)]) == 0
+        else:  # in two steps, as with a graphics card elsewhere
+            assert train_static.main([*argv, "--prepare", str(folder / "prepared")]) == 0
+            assert train_static.main(["--prepared", str(folder / "prepared"), *rest, "--out", str(folder / out)]) == 0
     return folder
 
 
@@ -54,7 +65,8 @@ def test_a_trained_folder_loads_and_tells_its_story(trained):
     assert manifest["tokens"] <= 400
     assert manifest["name"].startswith("cmdclf-static-16-")
     assert manifest["training"]["lines_by_licence"] == {"MIT": 600}
-    assert "--seed 3" in manifest["training"]["command"]
+    assert manifest["training"]["seed"] == 3
+    assert manifest["training"]["epochs"] == 6
     assert str(trained) not in json.dumps(manifest)
     assert 0 < manifest["threshold_cosine"] < 1
 
@@ -125,7 +137,38 @@ def test_without_sentence_transformers_the_extra_is_named(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(MissingExtraError, match=r"cmdclf\[train\]"):
-        train_static.train_vectors(["a", "b"], np.array([1, 1]), [("a", "b", "a")])
+        train_vectors(Prepared.of(["a", "b"], np.array([1, 1]), [("a", "b", "a")]))
+
+
+def test_what_was_not_prepared_is_named(tmp_path):
+    from cmdclf.errors import CmdclfError
+
+    with pytest.raises(CmdclfError, match="--prepare"):
+        Prepared.load(tmp_path)
+
+
+def test_triplets_of_every_kind_are_the_same_for_the_same_seed():
+    groups = [
+        Equivalent("lists files", "files", (("linux", "ls -la /srv/ponk"), ("windows", "dir /srv/ponk")), ("rm x",))
+    ]
+    lexicon = Lexicon.load()
+    small = Lexicon(tuple(lexicon.templates[:200]))
+    first, second = (TripletMaker(lines(), groups, seed=4, lexicon=small).triplets(400) for _ in range(2))
+    assert first == second
+    assert len(first) == 400
+    assert {"ls", "dir", "rm"} <= {text.split()[0] for triplet in first for text in triplet if text}
+    assert any("lists files" in line for line, _, _ in first)
+
+
+@pytest.mark.parametrize("platform", ["windows", "linux"])
+def test_rewrites_keep_what_the_decoder_reads(platform):
+    line = "powershell -c Get-Item x" if platform == "windows" else "sh -c 'cat /etc/hosts'"
+    word = "get-item" if platform == "windows" else "hosts"
+    rng = random.Random(2)
+    forms = {rewritten(line, platform, rng) for _ in range(60)}
+    assert len(forms) > 10
+    decoded = [t.as_py().lower() for t in fold_lines(with_layers(pa.array(sorted(forms))))]
+    assert sum(word in text for text in decoded) > 0.7 * len(forms)
 
 
 def test_pairs_are_the_same_for_the_same_seed_and_keep_their_promise():
