@@ -34,7 +34,7 @@ from cmdclf.study.candidates import stored_anomalies
 from cmdclf.study.config import Data
 from cmdclf.study.curves import TOGETHER, anomaly_curves, saturation_rows, saturation_text
 from cmdclf.study.plots import curves_plot
-from cmdclf.study.sieve import find_anomalies, group_anomalies, group_settings, take_in_days
+from cmdclf.study.sieve import find_anomalies, group_anomalies, stored_groups, take_in_days
 
 
 class Clock:
@@ -62,7 +62,7 @@ def month(folder: Path, settings: ReplaySettings, clock: Clock) -> tuple[dict[st
         clock.run("distinct lines", lambda: take_in_days(w))
         clock.run("anomalies", lambda: find_anomalies(w))
         clock.run("groups", lambda: group_anomalies(w))
-        found, groups = stored_anomalies(w), w.store.groups(group_settings(w), w.train_days)
+        found, groups = stored_anomalies(w), stored_groups(w)
         curves = clock.run("curves", lambda: anomaly_curves(found, groups, w.train_days))
         check(curves, found, groups, w.train_days)
     return curves, report.events, report.distinct

@@ -7,11 +7,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cmdclf.dedup.groups import THRESHOLD_COSINE
-from cmdclf.dedup.index import EXACT_LIMIT, Floats, NearIndex
+from cmdclf.dedup._kernels import Floats
+from cmdclf.dedup.index import EXACT_LIMIT, NearIndex
 from cmdclf.lines import mask
 
-__all__ = ["remove_near"]
+__all__ = ["TWIN_COSINE", "remove_near"]
+
+#: Higher than what joins lines of one group, since no comparison of behaviours stands beside it here: at 0.92, 91 % of
+#: labelled pairs that differ in volatile parts alone are caught (`benchmarks/pairs/near.jsonl`).
+TWIN_COSINE = 0.92
 
 #: Multiplications that the exhaustive search may cost (about a minute on two cores); beyond, usearch looks.
 _EXHAUSTIVE = 2_000_000_000_000
@@ -22,7 +26,7 @@ def remove_near(
     test_embeddings: Floats,
     train_lines: pa.Table,
     train_embeddings: Floats,
-    threshold: float = THRESHOLD_COSINE,
+    threshold: float = TWIN_COSINE,
 ) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
     """Which test lines are no near-duplicates of a training line, and how many were, by the first level to catch them.
 

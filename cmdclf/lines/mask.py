@@ -8,7 +8,10 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["mask"]
+__all__ = ["MASK_VERSION", "mask"]
+
+#: Masked text of another version is not comparable.
+MASK_VERSION = 1
 
 # What may stand before a volatile part. `>` is excluded on purpose: it ends our own placeholders, and a part that
 # could start right after one would make a second pass find more than the first (idempotence is a promise here).

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from cmdclf.detect import SCALES
 from cmdclf.select import CANDIDATES
-from cmdclf.study.sieve import anomaly_settings, group_settings
+from cmdclf.study.sieve import anomaly_settings, stored_groups
 from cmdclf.study.workplace import Workplace
 
 __all__ = ["anomalous_candidates", "random_candidates", "with_scores"]
@@ -33,7 +33,7 @@ def anomalous_candidates(w: Workplace) -> pa.Table:
     that a line found at one scale is not lost because an earlier day's twin was found at the other.
     """
     found = stored_anomalies(w)
-    groups = w.store.groups(group_settings(w), w.train_days)
+    groups = stored_groups(w)
     head = dict(zip(groups["command_id"].to_pylist(), groups["representative_id"].to_pylist(), strict=True))
     best: dict[str, float] = defaultdict(float)
     owners: dict[str, set[str]] = defaultdict(set)

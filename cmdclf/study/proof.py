@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.classify import auc, bootstrap_auc, evaluate
-from cmdclf.dedup import remove_near
-from cmdclf.dedup.groups import masked_keys
+from cmdclf.dedup import TWIN_COSINE, remove_near
+from cmdclf.dedup.keys import masked_keys
 from cmdclf.errors import StudyError
 from cmdclf.study.config import Baseline
 from cmdclf.study.labelled import read_labelled
@@ -115,7 +115,8 @@ def decontaminate(w: Workplace, test: Test, train: pa.Table) -> Test:
         train: command_id, platform, command_line of everything that any arm trained on: all arms of a baseline are
             judged on the same lines.
     """
-    keep, counts = remove_near(test.lines, w.embed(test.lines), train, w.embed(train), w.threshold_cosine)
+    threshold = max(TWIN_COSINE, w.threshold_cosine)
+    keep, counts = remove_near(test.lines, w.embed(test.lines), train, w.embed(train), threshold)
     return replace(test, lines=test.lines.filter(pa.array(keep)), removed=dict(counts))
 
 

@@ -20,7 +20,7 @@ from cmdclf.study.candidates import stored_anomalies
 from cmdclf.study.curves import anomaly_curves
 from cmdclf.study.proof import test_groups
 from cmdclf.study.report import write_report
-from cmdclf.study.sieve import group_settings
+from cmdclf.study.sieve import stored_groups
 from cmdclf.study.workplace import Workplace, arm_name
 
 __all__ = ["load_results", "write_results"]
@@ -40,7 +40,7 @@ def write_results(w: Workplace, arms: list[ArmSet], judge: Judge) -> dict[str, A
         (r["stage"], r["day"]): {"rows": r["rows"], "seconds": r["seconds"], "detail": json.loads(r["detail"])}
         for r in w.store.stages().to_pylist()
     }
-    groups = w.store.groups(group_settings(w), w.train_days)
+    groups = stored_groups(w)
     curves = anomaly_curves(stored_anomalies(w), groups, w.train_days)
     lines = [stages["lines", d]["detail"] for d in w.train_days + w.test_days]
     trained = lines[: len(w.train_days)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import date
 
 import numpy as np
@@ -9,7 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cmdclf.dedup import KnownGroups, near_duplicates
+from cmdclf.dedup import KnownGroups, RepresentativeIndex
+from cmdclf.dedup.behaviour import BEHAVIOUR_VERSION
 from cmdclf.detect import (
     DETECTED,
     FIT_ROWS,
@@ -25,10 +29,12 @@ from cmdclf.detect import (
     top_scores,
 )
 from cmdclf.features import FEATURE_VERSION, FeatureMaker
+from cmdclf.lines.mask import MASK_VERSION
 from cmdclf.progress import Progress
+from cmdclf.store import GROUPS
 from cmdclf.study.workplace import Workplace, settings_hash
 
-__all__ = ["anomaly_settings", "find_anomalies", "group_anomalies", "group_settings", "take_in_days"]
+__all__ = ["anomaly_settings", "find_anomalies", "group_anomalies", "group_settings", "stored_groups", "take_in_days"]
 
 _EMBED_ROWS = 8192
 
@@ -119,10 +125,21 @@ def _reduced(w: Workplace, day: date) -> tuple[pa.Table, int]:
     return found, sample.num_rows
 
 
-def group_settings(w: Workplace) -> str:
-    """The hash under which the near-duplicate groups are stored: all days share it, for groups run across days."""
-    anomalies = [anomaly_settings(w, scale, day) for day in w.train_days for scale in SCALES]
-    return settings_hash(anomalies, w.threshold_cosine, w.embedder.name)
+def group_settings(w: Workplace, day: date) -> str:
+    """The hash under which a day's near-duplicate groups are stored.
+
+    Groups run across days, so all earlier ones are part of it; later ones are not, and can be added without grouping
+    the earlier again.
+    """
+    days = w.train_days[: w.train_days.index(day) + 1]
+    anomalies = [anomaly_settings(w, scale, d) for d in days for scale in SCALES]
+    return settings_hash(anomalies, w.threshold_cosine, w.embedder.name, BEHAVIOUR_VERSION, MASK_VERSION)
+
+
+def stored_groups(w: Workplace, days: Sequence[date] | None = None) -> pa.Table:
+    """The near-duplicate groups of these training days, or of all, day by day."""
+    chosen = w.train_days if days is None else days
+    return pa.concat_tables([GROUPS.empty_table(), *(w.store.groups(group_settings(w, d), [d]) for d in chosen)])
 
 
 def day_anomaly_ids(w: Workplace, day: date) -> pa.Array:
@@ -134,26 +151,40 @@ def day_anomaly_ids(w: Workplace, day: date) -> pa.Array:
 
 def group_anomalies(w: Workplace) -> None:
     """Stage `groups`: each training day's anomalies against each other and all earlier representatives."""
-    settings = group_settings(w)
-    known: KnownGroups | None = None
-    with Progress("near-duplicates", len(w.train_days), unit="days", enabled=w.progress) as shown:
+    index: RepresentativeIndex | None = None
+    with (
+        ExitStack() as held,
+        Progress("near-duplicates", len(w.train_days), unit="days", enabled=w.progress) as shown,
+    ):
         for number, day in enumerate(w.train_days):
-            with w.store.stage("groups", day, settings=settings) as stage:
+            with w.store.stage("groups", day, settings=group_settings(w, day)) as stage:
                 if not stage.done:
-                    if known is None:
-                        known = _known_groups(w, settings, w.train_days[:number])
+                    if index is None:
+                        index = held.enter_context(_representatives(w, w.train_days[:number]))
                     lines = w.store.lines_by_id(day_anomaly_ids(w, day))
-                    vectors = w.embed(lines)
-                    groups = near_duplicates(lines, vectors, threshold=w.threshold_cosine, known=known)
-                    w.store.put_groups(day, settings, groups)
-                    known = known.extended(lines, vectors, groups)
+                    groups = index.group(lines, w.embed(lines), threshold=w.threshold_cosine)
+                    w.store.put_groups(day, group_settings(w, day), groups)
                     stage.rows = groups.num_rows
-                    stage.detail = {"lines": groups.num_rows, "representatives": len(known.ids)}
+                    stage.detail = {"lines": groups.num_rows, "representatives": len(index.known)}
+            if index is not None:
+                # Behind the store: a kill in between costs the next run the embedding of this day's representatives.
+                index.save()
             shown.update()
 
 
-def _known_groups(w: Workplace, settings: str, days: list[date]) -> KnownGroups:
-    """The representatives of days that an earlier run has grouped, so that a resumed run goes on from them."""
-    ids = pc.unique(w.store.groups(settings, days).column("representative_id").combine_chunks()).sort()
-    lines = w.store.lines_by_id(ids)
-    return KnownGroups.from_lines(lines, w.embed(lines))
+def _representatives(w: Workplace, days: list[date]) -> RepresentativeIndex:
+    """Those of days that an earlier run has grouped, from the index beside the store as far as it holds them."""
+    groups = stored_groups(w, days)
+    own = groups.filter(pc.equal(groups["command_id"], groups["representative_id"]))
+    ids = pc.unique(own["command_id"].combine_chunks())
+
+    def make(missing: pa.StringArray) -> KnownGroups:
+        lines = w.store.lines_by_id(missing)
+        return KnownGroups.from_lines(lines, w.embed(lines))
+
+    index = RepresentativeIndex.open(
+        w.out / "representatives", embedder=w.embedder.name, dim=w.embedder.dim, expected=ids, make=make
+    )
+    if index.notice and w.progress:
+        sys.stderr.write(f"{index.folder}: {index.notice}\n")
+    return index

@@ -79,3 +79,69 @@ def test_above_the_limit_the_graph_agrees_with_exhaustive_search_and_with_itself
     assert np.array_equal(found.position, again.nearest(asked).position)
     alone = [graph.nearest(asked[i : i + 1]).position[0] for i in range(50)]
     assert alone == found.position[:50].tolist()
+
+
+def _index(vectors, *, step, shelf=None, granule=512):
+    index = NearIndex(32, exact_limit=100, shelf=shelf, granule=granule)
+    for at in range(0, len(vectors), step):
+        index.add(names(len(vectors))[at : at + step], vectors[at : at + step])
+    return index
+
+
+class Drawer:
+    """A shelf in memory."""
+
+    def __init__(self):
+        self.lanes, self.saved = {}, 0
+
+    def load(self, digest):
+        return self.lanes.get(digest)
+
+    def save(self, digest, lanes, instead):
+        self.saved += 1
+        self.lanes[digest] = [bytes(lane) for lane in lanes]
+        self.lanes.pop(instead, None)
+
+
+def test_graphs_are_alike_however_the_additions_were_cut_and_from_a_shelf():
+    rng = np.random.default_rng(5)
+    vectors, asked = unit(rng, 1700, 32), unit(rng, 300, 32)
+    found = _index(vectors, step=1700).nearest(asked)
+    drawer = Drawer()
+    filling = _index(vectors, step=97, shelf=drawer)
+    assert drawer.saved == 3
+    assert len(drawer.lanes) == 1
+    going_on = _index(vectors, step=1700, shelf=drawer)
+    assert drawer.saved == 3
+    for index in (filling, going_on):
+        again = index.nearest(asked)
+        assert np.array_equal(again.position, found.position)
+        assert np.array_equal(again.cosine, found.cosine)
+    # What lies on the shelf is of other vectors.
+    other = _index(vectors[::-1].copy(), step=1700, shelf=drawer)
+    assert drawer.saved == 6
+    assert np.mean(1699 - other.nearest(asked).position == found.position) > 0.9
+
+
+def test_thousands_of_equal_vectors_hide_no_other_and_give_the_smallest_id():
+    rng = np.random.default_rng(6)
+    same, others = unit(rng, 1, 32), unit(rng, 500, 32)
+    vectors = np.concatenate([np.repeat(same, 3000, axis=0), others, np.repeat(same, 500, axis=0)])
+    ids = names(4000)
+    order = rng.permutation(4000)
+    index = NearIndex(32, exact_limit=100)
+    for at in range(0, 4000, 1000):
+        index.add([ids[i] for i in order[at : at + 1000]], vectors[order[at : at + 1000]])
+    found = index.nearest(np.concatenate([same, others]))
+    assert [int(order[p]) for p in found.position] == [0, *range(3000, 3500)]
+
+
+def test_vectors_of_zeros_are_no_trouble():
+    vectors = unit(np.random.default_rng(7), 300, 32)
+    vectors[::3] = 0
+    index = NearIndex(32, exact_limit=10)
+    index.add(names(300), vectors)
+    found = index.nearest(vectors)
+    kept = np.flatnonzero(vectors.any(1))
+    assert found.position[kept].tolist() == kept.tolist()
+    assert np.isfinite(found.cosine).all()
