@@ -79,7 +79,7 @@ def group_large_world(
     """
     mine = slice(int(worlds.starts[world]), int(worlds.starts[world + 1]))
     earlier = slice(int(worlds.known_starts[world]), int(worlds.known_starts[world + 1]))
-    p, k = len(worlds.known), earlier.stop - earlier.start
+    p = len(worlds.known)
     rows, known = worlds.rows[mine], worlds.known[earlier]
     codes, known_codes = _narrowed(worlds.pairs[mine], worlds.known_pairs[earlier])
     same = np.where(worlds.same[mine] >= 0, worlds.same[mine] - earlier.start, -1)
@@ -107,7 +107,6 @@ def group_large_world(
         numbers[size : size + len(fresh)] = p + mine.start + start + fresh
         index.add(ids.take(pa.array(rows[start + fresh])), own[fresh])
     found.number[mine] = numbers[at]
-    assert k <= len(index)
 
 
 def _narrowed(pairs: Positions, known_pairs: Positions) -> tuple[Positions, Positions]:

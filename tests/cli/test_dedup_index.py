@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -101,3 +102,27 @@ def test_a_file_without_rows_makes_an_empty_index(dedup, tmp_path):
     assert dedup(MONDAY)[0] == 0
     part = next((tmp_path / "index").glob("part-*"))
     assert pq.read_table(part).num_rows == 3
+
+
+def test_odd_lines_have_groups_like_any_other(tmp_path, capsys):
+    odd = [
+        "",
+        "a" * 1_000_000,
+        "x " * 100_000,
+        "\u0440\u0435\u0434 \u2603",
+        "\U0001f600" * 50,
+        "a\nb\x1fc",
+        "\ufffd",
+        None,
+    ]
+    pq.write_table(pa.table({"command_line": odd, "platform": ["linux"] * len(odd)}), tmp_path / "in.parquet")
+    leads = []
+    for _ in range(2):
+        command = ["dedup", str(tmp_path / "in.parquet"), "--index", str(tmp_path / "index"), "--threshold", "1"]
+        assert main([*command, "--out", str(tmp_path / "out.parquet")]) == 0
+        out = pq.read_table(tmp_path / "out.parquet")
+        assert out["command_line"].to_pylist() == odd
+        assert out["group"].null_count == 1
+        leads.append(out["representative"].to_pylist())
+    assert leads[0] == [text is not None for text in odd]
+    assert not any(leads[1])
