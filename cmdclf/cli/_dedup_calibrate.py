@@ -36,9 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if left_out:
         say(f"{left_out:,} rows were left out: a field is missing or of another type")
     say(f"{embedder.name}: {found.same:,} pairs that may share a verdict, {found.different:,} that may not")
-    say(
-        f"{'cosine >=':<11}{'same joined':>13}{'different joined':>18}{'(cosine alone:':>17}{'same':>8}{'different)':>12}"
-    )
+    say(f"{'cosine >=':<11}{'same joined':>13}{'different joined':>18}{'(cosine alone: same':>23}{'different)':>12}")
     for i, threshold in enumerate(found.thresholds):
         if threshold in _SHOWN or threshold == found.chosen:
             say(_line(found, i))
@@ -46,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         say(f"No threshold keeps wrong joins to {found.most_wrong:.1%}: take another embedder, or look at these pairs")
     else:
         say(f"take {found.chosen:g}: --threshold {found.chosen:g}, or study.threshold_cosine = {found.chosen:g}")
-    if args.out:
+    if args.out and str(args.out) != "-":
         Path(args.out).write_text(json.dumps(_record(found, embedder.name), indent=1) + "\n", encoding="utf-8")
     return 0
 
@@ -59,7 +57,7 @@ def _line(found: Calibration, i: int) -> str:
     return (
         f"{found.thresholds[i]:<11.2f}{joined / found.same:>13.3f}{wrong / found.different:>10.3f} (< {high:.3f})"
         f"{found.near_same[i] / found.same:>20.3f}{found.near_different[i] / found.different:>11.3f}"
-        f"{'  <- lowest' if found.thresholds[i] == found.chosen else ''}"
+        f"{'  <- take' if found.thresholds[i] == found.chosen else ''}"
     )
 
 

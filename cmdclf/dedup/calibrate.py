@@ -73,7 +73,8 @@ class Calibration:
         same, different: how many pairs of each kind.
         joined_same, joined_different: (k,) int64, pairs that would share a verdict: cosine and behaviour agree.
         near_same, near_different: (k,) int64, the same by the cosine alone.
-        chosen: the lowest threshold at which at most `most_wrong` of the different pairs share a verdict; None if none.
+        chosen: the highest threshold that costs at most one in a hundred of the same pairs that any threshold joins, of
+            those at which at most `most_wrong` of the different pairs share a verdict; None if there is none.
         most_wrong: that share.
     """
 
@@ -122,14 +123,16 @@ def calibrate(
     joined = near & agree[:, None]
     wrong = joined[~same].sum(0)
     fine = np.flatnonzero(wrong <= most_wrong * (~same).sum())
+    right = joined[same].sum(0)
+    fine = fine[right[fine] >= 0.99 * right[fine].max(initial=0)]
     return Calibration(
         steps,
         int(same.sum()),
         int((~same).sum()),
-        joined[same].sum(0),
+        right,
         wrong,
         near[same].sum(0),
         near[~same].sum(0),
-        float(steps[fine[0]]) if len(fine) else None,
+        float(steps[fine[-1]]) if len(fine) else None,
         most_wrong,
     )
