@@ -44,9 +44,17 @@ ALIKE = [
     ("linux", "cat a.log | sort ; id", "cat b.log|sort;id"),
 ]
 UNLIKE = [
-    ("windows", "msiexec /x {3F2504E0-4F89-11D3-9A0C-0305E82C3301}", "msiexec /x {A72504E0-4F89-11D3-9A0C-0305E82C33FF}"),
+    (
+        "windows",
+        "msiexec /x {3F2504E0-4F89-11D3-9A0C-0305E82C3301}",
+        "msiexec /x {A72504E0-4F89-11D3-9A0C-0305E82C33FF}",
+    ),
     ("linux", "rm -f $HOME/data.zip", "rm -f $HOME/data.tar.gz"),
-    ("linux", "dpkg-deb -x /tmp/a1/028-libitm1_12.2.0_amd64.deb x", "dpkg-deb -x /tmp/a1/032-libtsan2_12.2.0_amd64.deb x"),
+    (
+        "linux",
+        "dpkg-deb -x /tmp/a1/028-libitm1_12.2.0_amd64.deb x",
+        "dpkg-deb -x /tmp/a1/032-libtsan2_12.2.0_amd64.deb x",
+    ),
     ("macos", "dscl . -delete /Users/ann", "dscl . -delete /Users/bob"),
     ("windows", r"reg add HKLM\Software\X /v On /d 1", r"reg add HKLM\Software\X /v On /d 0"),
     ("windows", r"reg add HKLM\Software\X /v On /d 1", r"reg add HKCU\Software\X /v On /d 1"),
@@ -54,7 +62,11 @@ UNLIKE = [
     ("windows", r"wmic /node:WKS-48213 os get name", r"wmic /node:WKS-48214 os get name"),
     ("windows", r"dir \\fs01\share", r"dir \\fs02\share"),
     ("windows", "rundll32 a.dll,Install", "rundll32 a.dll,Remove"),
-    ("windows", r"DllHost.exe /Processid:{AB8902B4-09CA-4BB6-B78D-A8F59079A8D5}", r"DllHost.exe /Processid:{3E5FC7F9-9A51-4367-9063-A120244FBEC7}"),
+    (
+        "windows",
+        "DllHost.exe /Processid:{AB8902B4-09CA-4BB6-B78D-A8F59079A8D5}",
+        "DllHost.exe /Processid:{3E5FC7F9-9A51-4367-9063-A120244FBEC7}",
+    ),
     ("windows", r"type C:\a\report.txt", r"type C:\a\report.exe"),
     ("windows", r"C:\Windows\Temp\a1.tmp\good.exe", r"C:\Windows\Temp\a1.tmp\evil.exe"),
     ("windows", "mpcmdrun -Scan -ScanType 1", "mpcmdrun -Scan -ScanType 2"),
