@@ -319,16 +319,16 @@ def main() -> int:
     args = parser.parse_args()
     start = time.perf_counter()
     lexicon = Lexicon.load(args.dir)
-    lex = from_lexicon(lexicon, 2 if args.quick else args.renderings, args.seed)
+    lex = from_lexicon(lexicon, 1 if args.quick else args.renderings, args.seed)
     pools = from_pools(args.pools, args.verdicts, args.seed) if args.pools else None
     if args.quick and pools is not None:
-        pools = thinned(pools, 5_000, args.seed)
+        pools = thinned(pools, 3_000, args.seed)
     if args.peel:
         lex = replace(lex, text=[peeled(t) for t in lex.text])
         pools = pools and replace(pools, text=[peeled(t) for t in pools.text])
     test = lex if pools is None else pools
     scores, points = arms_of(lex, pools, args)
-    results = {name: measured(test, s, 100 if args.quick else 300) for name, s in scores.items()}
+    results = {name: measured(test, s, 50 if args.quick else 300) for name, s in scores.items()}
 
     machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
     print(f"{len(lexicon)} templates, {len(lex.text)} renderings; {machine}")
