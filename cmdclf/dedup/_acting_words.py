@@ -38,14 +38,14 @@ _WORDS: dict[int, str] = {
     PROGRAM: """exe dll ps1 psm1 psd1 bat cmd vbs vbe js jse mjs hta py pyw pyz sh bash zsh ksh jar war msi msp
         msix appx sys scr com cpl ocx inf xsl sct wsf wsh wsc pl rb so dylib app pkg dmg deb rpm apk lnk
         url reg php lua ko command workflow scpt applescript plist service timer socket conf cfg ini
-        rules pol chm one iso img vhd vhdx""",
+        rules pol chm one iso img vhd vhdx java go rs ts tsx jsx swift kt scala""",
     # Extensions of files that are worked on: which report, log or archive it is changes from day to day.
     DOCUMENT: """txt log csv tsv xlsx xls docx doc pdf ppt pptx rtf odt ods md zip gz tgz bz2 xz tar zst 7z rar
         cab bak old dmp dump jpg jpeg png gif bmp svg ico webp mp4 mov mkv avi mp3 wav flac tmp temp out
         err etl trace prof lock pid sock cache part crdownload download partial o obj lo c cc cpp cxx h
-        hpp hxx class d rsp resp pch pcm java cs go rs ts tsx jsx swift m mm kt scala html htm eml msg
-        ics ttf woff parquet arrow npy pkl data dat evtx pcap pcapng blob snap bundle map diff patch rej
-        orig swp wal journal jsonl ndjson sqlite db mdf ldf bacpac trn res tlog cmdline rdb aof""",
+        hpp hxx class d rsp resp pch pcm cs m mm html htm eml msg ics ttf woff parquet arrow npy pkl
+        data dat evtx pcap pcapng blob snap bundle map diff patch rej orig swp wal journal jsonl ndjson
+        sqlite db mdf ldf bacpac trn res tlog cmdline rdb aof""",
     TEMPORARY: """temp tmp ccmcache envtemp envtmp tmpdir shm runnertemp agenttempdirectory folders inetcache
         crashpad crashdumps""",
     HOME: "users home",

@@ -16,10 +16,10 @@ from cmdclf.jit import compiled, compiled_with
 __all__ = [
     "BLOBS",
     "CLASSES",
-    "DECODED",
     "FOLD",
     "LOOSE",
     "NUMBERS",
+    "OPAQUE",
     "VERSION",
     "Bytes",
     "address_end",
@@ -42,8 +42,9 @@ __all__ = [
 Bytes = npt.NDArray[np.uint8]
 
 #: Bits of how a piece is read: letters folded; digits at the end of a word are a number; numbers, encoded words and
-#: class GUIDs act; a version is expected, so that four numbers are no address.
-FOLD, LOOSE, NUMBERS, BLOBS, CLASSES, VERSION, DECODED = 1, 2, 4, 8, 16, 32, 64
+#: class GUIDs act; a version is expected, so that four numbers are no address; the
+#: line makes code out of data that was not decoded, so that every number and every odd word of it acts.
+FOLD, LOOSE, NUMBERS, BLOBS, CLASSES, VERSION, OPAQUE = 1, 2, 4, 8, 16, 32, 64
 
 
 @compiled
@@ -276,6 +277,8 @@ def _atom(text: Bytes, i: int, end: int, mode: int, out: Bytes, n: int) -> tuple
     Drawn-looking ones become `*`; runs of four and more digits become `0`, and where `loose`, all digits at the end.
     """
     j = run_end(text, i, end)
+    if mode & OPAQUE:
+        return j, copy(text, i, j, bool(mode & FOLD), out, n)
     digits = 0
     for k in range(i, j):
         digits += digit(int(text[k]))
@@ -333,6 +336,10 @@ def span(text: Bytes, i: int, end: int, mode: int, out: Bytes, n: int) -> int:
                 continue
             stop = numeric_end(text, i, end)
             if stop >= end or not letter(int(text[stop])):
+                if mode & OPAQUE:
+                    n = copy(text, i, stop, False, out, n)
+                    i = stop
+                    continue
                 setting = mode & NUMBERS and stop - i <= 5 and digit_run(text, i, stop) == stop - i
                 n = copy(text, i, stop, False, out, n) if setting else put_number(out, n)
                 i = stop

@@ -90,8 +90,10 @@ def put_path(text: Bytes, i: int, end: int, mode: int, out: Bytes, n: int) -> in
             continue
         kinds = word_kinds(text, i, stop)
         if stop >= end:
-            # Where accounts are made, a home's name is one.
-            if after_home and not mode & NUMBERS and (kinds & KEPT_PROFILE) == 0:
+            # Where accounts are made, a home's name is one; a file that runs is no home.
+            dot = last_dot(text, i, end)
+            runs = dot >= 0 and word_kinds(text, dot + 1, end) & PROGRAM
+            if after_home and not mode & NUMBERS and not runs and (kinds & KEPT_PROFILE) == 0:
                 n = put(out, n, 126)
             else:
                 n = put_file(text, i, end, mode | LOOSE, temporary, out, n)

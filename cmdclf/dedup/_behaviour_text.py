@@ -18,9 +18,9 @@ from cmdclf.dedup._acting_words import (
 from cmdclf.dedup._behaviour_atoms import (
     BLOBS,
     CLASSES,
-    DECODED,
     FOLD,
     NUMBERS,
+    OPAQUE,
     VERSION,
     Bytes,
     address_end,
@@ -48,7 +48,7 @@ Offsets = npt.NDArray[np.int64]
 # What a piece says of the next one only, as bits above those of the modes: it names a host; it is a number; a number of
 # one digit is a setting; the piece itself names what is counted. `_LASTING` are the bits that stay.
 _HOST_NEXT, _NUMBER_NEXT, _DIGIT_NEXT, _COUNTED = 128, 256, 512, 1024
-_LASTING = NUMBERS | BLOBS | CLASSES | DECODED
+_LASTING = NUMBERS | BLOBS | CLASSES | OPAQUE
 
 
 @compiled_with(_behaviour_atoms, _behaviour_paths)
@@ -125,14 +125,14 @@ def _special(text: Bytes, start: int, i: int, end: int, state: int, out: Bytes, 
         return i, n
     stop = blob_end(text, i, end)
     if stop:
-        if state & BLOBS and not state & DECODED:
+        if state & (BLOBS | OPAQUE):
             return stop, copy(text, i, stop, False, out, n)
         return stop, _squeezed(out, n, put(out, n, 42))
     if digit(int(text[i])):
         # A time's colons part nothing.
         stop = numeric_end(text, i, end)
         if stop - i >= 7 and (stop >= end or not alnum(int(text[stop]))) and not address_end(text, i, i, end):
-            return stop, put_number(out, n)
+            return stop, copy(text, i, stop, False, out, n) if state & OPAQUE else put_number(out, n)
     return i, n
 
 
@@ -276,8 +276,8 @@ def _operator(b: int) -> bool:
 
 
 @compiled_with(_acting_words, _behaviour_atoms, _behaviour_paths)
-def _line(text: Bytes, i: int, end: int, fold: bool, decoded: bool, out: Bytes) -> int:
-    n, state = 0, DECODED if decoded else 0
+def _line(text: Bytes, i: int, end: int, fold: bool, state: int, out: Bytes) -> int:
+    n = 0
     while i < end:
         if text[i] <= 32:
             i += 1
@@ -293,7 +293,7 @@ def _line(text: Bytes, i: int, end: int, fold: bool, decoded: bool, out: Bytes) 
 
 @compiled_with(_acting_words, _behaviour_atoms, _behaviour_paths)
 def behaviour_rows(
-    text: Bytes, offsets: Offsets, fold: npt.NDArray[np.bool_], decoded: npt.NDArray[np.bool_]
+    text: Bytes, offsets: Offsets, fold: npt.NDArray[np.bool_], modes: npt.NDArray[np.int64]
 ) -> tuple[Bytes, Offsets]:
     """The behaviour texts of the lines in `text` as Arrow keeps strings: their bytes and (n + 1,) int64 offsets.
 
@@ -301,12 +301,12 @@ def behaviour_rows(
         text: the UTF-8 bytes of all lines.
         offsets: (n + 1,) where each begins.
         fold: (n,) whether letter case means nothing (Windows).
-        decoded: (n,) whether what the line encodes was decoded, so that the encoded word itself may vary.
+        modes: (n,) bits to begin with: `OPAQUE` where the line makes code out of data.
     """
     out = np.empty(2 * (offsets[-1] - offsets[0]) + 64, np.uint8)
     ends = np.zeros(len(offsets), np.int64)
     n = 0
     for row in range(len(offsets) - 1):
-        n += _line(text, offsets[row], offsets[row + 1], fold[row], decoded[row], out[n:])
+        n += _line(text, offsets[row], offsets[row + 1], fold[row], modes[row], out[n:])
         ends[row + 1] = n
     return out[:n], ends

