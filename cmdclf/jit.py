@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 
 import numba
 
-__all__ = ["compiled", "compiled_with"]
+__all__ = ["compiled", "compiled_reordered", "compiled_with"]
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -21,10 +21,19 @@ def compiled(function: F) -> F:
     The machine code is cached beside the module or in the user's cache folder. A read-only installation whose user
     has no writable folder either compiles at each start instead of failing.
     """
+    return _jit(function)
+
+
+def compiled_reordered(function: F) -> F:
+    """`compiled`, with leave to sum in any order: sixteen products a step instead of one, rounded differently."""
+    return _jit(function, fastmath={"reassoc", "contract", "nsz"})
+
+
+def _jit(function: F, **options: object) -> F:
     try:
-        return cast(F, numba.njit(cache=True, nogil=True)(function))
+        return cast(F, numba.njit(cache=True, nogil=True, **options)(function))
     except RuntimeError:  # numba's "cannot cache function: no locator available"
-        return cast(F, numba.njit(nogil=True)(function))
+        return cast(F, numba.njit(nogil=True, **options)(function))
 
 
 def compiled_with(*modules: ModuleType) -> Callable[[F], F]:

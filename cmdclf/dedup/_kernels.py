@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from collections.abc import Sequence
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cmdclf.jit import compiled
+from cmdclf.jit import compiled, compiled_reordered
 
 __all__ = [
     "SLACK",
@@ -34,16 +32,6 @@ Floats = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.int64]
 Levels = npt.NDArray[np.int8]
 IdBytes = npt.NDArray[np.uint8]
-F = TypeVar("F", bound=Callable[..., object])
-
-
-def _reordered(function: F) -> F:
-    """`compiled`, with leave to sum in any order: sixteen products a step instead of one."""
-    leave = {"reassoc", "contract", "nsz"}
-    try:
-        return cast(F, numba.njit(cache=True, nogil=True, fastmath=leave)(function))
-    except RuntimeError:  # no folder for the cache; see cmdclf.jit
-        return cast(F, numba.njit(nogil=True, fastmath=leave)(function))
 
 
 @compiled
@@ -55,7 +43,7 @@ def cosine_of(a: Floats, b: Floats) -> np.float32:
     return np.float32(min(1.0, max(-1.0, total)))
 
 
-@_reordered
+@compiled_reordered
 def rough_cosine(a: Floats, b: Floats) -> np.float32:
     """The dot product of two unit vectors within `SLACK`, ten times as fast; decides nothing by itself."""
     total = np.float32(0)

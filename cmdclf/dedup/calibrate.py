@@ -1,4 +1,4 @@
-"""From which cosine on lines of equal behaviour share a verdict, read off pairs that people have labelled."""
+"""From which cosine on lines of equal behaviour share a verdict, read off labelled pairs."""
 
 from __future__ import annotations
 
@@ -49,9 +49,8 @@ def read_pairs(path: Path) -> tuple[pa.Table, int]:
         raise CmdclfError(
             "no row holds platform, a, b (text) and same (true or false)", file=path, remedy="Name the columns so"
         )
-    return pa.Table.from_pylist([{name: row[name] for name in PAIRS.names} for row in kept], PAIRS), len(rows) - len(
-        kept
-    )
+    named = [{name: row[name] for name in PAIRS.names} for row in kept]
+    return pa.Table.from_pylist(named, PAIRS), len(rows) - len(kept)
 
 
 def _row(path: Path, number: int, text: bytes) -> dict[str, object]:

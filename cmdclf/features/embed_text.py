@@ -14,14 +14,14 @@ version mean nothing under another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Sequence
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from cmdclf.jit import compiled
 
 __all__ = ["FOLDING_VERSION", "MAX_BYTES", "build_trie", "embed_rows", "fold_lines", "string_buffers", "token_rows"]
 
@@ -37,15 +37,6 @@ Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _compiled(function: F) -> F:
-    try:
-        return cast(F, numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:
-        # numba finds no writable place for its cache (read-only installation without a home): compile in each process.
-        return cast(F, numba.njit(nogil=True)(function))
 
 
 def string_buffers(lines: pa.StringArray | pa.ChunkedArray) -> tuple[Bytes, Offsets]:
@@ -64,7 +55,7 @@ def string_buffers(lines: pa.StringArray | pa.ChunkedArray) -> tuple[Bytes, Offs
     return text, ends
 
 
-@_compiled
+@compiled
 def _class(b: int) -> int:
     """0 other, 1 digit, 2 lower-case letter, 3 upper-case letter."""
     if 48 <= b <= 57:
@@ -76,12 +67,12 @@ def _class(b: int) -> int:
     return 0
 
 
-@_compiled
+@compiled
 def _is_hex(b: int) -> bool:
     return 48 <= b <= 57 or 97 <= b <= 102 or 65 <= b <= 70
 
 
-@_compiled
+@compiled
 def _code_point(text: Bytes, i: int, end: int) -> tuple[int, int]:
     b = int(text[i])
     size, value = 1, b
@@ -98,7 +89,7 @@ def _code_point(text: Bytes, i: int, end: int) -> tuple[int, int]:
     return value, size
 
 
-@_compiled
+@compiled
 def _base64_end(text: Bytes, start: int, end: int) -> tuple[int, bool]:
     """Where the run of base64 characters ends, and whether it reads like data: its case changes all the time."""
     i, changes, upper, lower, before = start, 0, 0, 0, 0
@@ -119,7 +110,7 @@ def _base64_end(text: Bytes, start: int, end: int) -> tuple[int, bool]:
     return i, size >= 24 and upper >= 2 and lower >= 2 and changes * 3 >= size
 
 
-@_compiled
+@compiled
 def _guid_at(text: Bytes, start: int, end: int) -> bool:
     if end - start < 36:
         return False
@@ -133,7 +124,7 @@ def _guid_at(text: Bytes, start: int, end: int) -> bool:
     return start + 36 >= end or _class(text[start + 36]) == 0
 
 
-@_compiled
+@compiled
 def _word(text: Bytes, start: int, stop: int, out: Bytes, n: int) -> int:
     """Writes the letters and digits `text[start:stop]` folded to `out[n:]`; gives the new length."""
     digits, all_hex = 0, True
@@ -160,7 +151,7 @@ def _word(text: Bytes, start: int, stop: int, out: Bytes, n: int) -> int:
     return n
 
 
-@_compiled
+@compiled
 def _foreign(point: int) -> int:
     """The symbol of a non-ASCII character; 32 is a space, 45 a hyphen, 0 nothing, 1 nothing but suspicious."""
     if point == 0xA0 or 0x2000 <= point <= 0x200A or point == 0x3000 or point == 0x2028:
@@ -174,7 +165,7 @@ def _foreign(point: int) -> int:
     return 65 + point % 16
 
 
-@_compiled
+@compiled
 def _punctuation(b: int, out: Bytes, n: int) -> int:
     # Rulers such as ======== say nothing by their length.
     if n >= 4 and out[n - 1] == b and out[n - 2] == b and out[n - 3] == b and out[n - 4] == b:
@@ -183,7 +174,7 @@ def _punctuation(b: int, out: Bytes, n: int) -> int:
     return n + 1
 
 
-@_compiled
+@compiled
 def _alnum(text: Bytes, i: int, end: int, out: Bytes, n: int, searched: int) -> tuple[int, int, int]:
     """Folds the run of letters and digits at `i`; gives the next position, the new length and `searched`.
 
@@ -207,7 +198,7 @@ def _alnum(text: Bytes, i: int, end: int, out: Bytes, n: int, searched: int) -> 
     return j, _word(text, i, j, out, n), searched
 
 
-@_compiled
+@compiled
 def _fold(text: Bytes, i: int, end: int, out: Bytes) -> int:  # noqa: C901
     n, searched, obfuscated = 0, i, False
     while i < end:
@@ -247,7 +238,7 @@ def _fold(text: Bytes, i: int, end: int, out: Bytes) -> int:  # noqa: C901
     return n
 
 
-@_compiled
+@compiled
 def _fold_bounded(text: Bytes, start: int, end: int, scratch: Bytes, out: Bytes) -> int:
     if end - start <= MAX_BYTES:
         return _fold(text, start, end, out)
@@ -264,7 +255,7 @@ def _fold_bounded(text: Bytes, start: int, end: int, scratch: Bytes, out: Bytes)
     return _fold(scratch, 0, n + 1 + end - tail, out)
 
 
-@_compiled
+@compiled
 def _fold_all(text: Bytes, offsets: Offsets, first: int, last: int) -> tuple[Bytes, Offsets]:
     total = 0
     for row in range(first, last):
@@ -286,7 +277,7 @@ def fold_lines(lines: pa.StringArray) -> pa.StringArray:
     return pa.LargeStringArray.from_buffers(len(lines), pa.py_buffer(ends), pa.py_buffer(folded)).cast(pa.string())
 
 
-@_compiled
+@compiled
 def _grow(words: Bytes, offsets: Offsets, children: Ints, tokens: Ints) -> int:
     nodes = 1
     for token in range(len(offsets) - 1):
@@ -317,7 +308,7 @@ def build_trie(vocabulary: Sequence[str]) -> tuple[Ints, Ints]:
     return children[:nodes].copy(), tokens[:nodes].copy()
 
 
-@_compiled
+@compiled
 def _longest(folded: Bytes, i: int, end: int, children: Ints, tokens: Ints) -> tuple[int, int]:
     """The longest token that starts at `i`, and where it ends; -1 and the next position where there is none."""
     node, best, stop = 0, -1, i + 1
@@ -332,7 +323,7 @@ def _longest(folded: Bytes, i: int, end: int, children: Ints, tokens: Ints) -> t
     return best, stop
 
 
-@_compiled
+@compiled
 def _embed(
     text: Bytes, offsets: Offsets, first: int, last: int, children: Ints, tokens: Ints, vectors: Floats, out: Floats
 ) -> None:
@@ -369,7 +360,7 @@ def embed_rows(
     _embed(text, offsets, first, last, trie[0], trie[1], vectors, out)
 
 
-@_compiled
+@compiled
 def _tokens(text: Bytes, offsets: Offsets, children: Ints, tokens: Ints) -> tuple[Ints, Offsets]:
     folded, ends = _fold_all(text, offsets, 0, len(offsets) - 1)
     found = np.empty(len(folded), np.int32)
