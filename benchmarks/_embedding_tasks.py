@@ -1,12 +1,11 @@
 """What benchmarks/embeddings.py asks of every model: retrieval tasks, labelled pairs, labelled lines, all from seeds.
 
 Public pools are split by their pages and scripts: one group in ten, by the SHA-256 of its id (`held_out`), is for tests
-of retrieval. A model that is to be tested here must not be trained on these groups.
+of retrieval: the training of the bundled model leaves it out.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from collections import defaultdict
@@ -22,6 +21,7 @@ from _respelt_windows import WINDOWS
 
 from cmdclf.dedup.calibrate import read_pairs
 from cmdclf.errors import CmdclfError
+from cmdclf.features.train_pairs import held_out
 from cmdclf.lexicon.pools import LexiconPool, ParquetPool
 from cmdclf.lexicon.wrappers import rewrap
 
@@ -99,11 +99,6 @@ class Tasks:
     def load(cls, path: Path) -> Tasks:
         plain = json.loads(path.read_text(encoding="utf-8"))
         return cls(**{**plain, "retrieval": [Retrieval(**task) for task in plain["retrieval"]]})
-
-
-def held_out(group: str) -> bool:
-    """Whether this page or script of a public pool is for tests: one in ten."""
-    return int(hashlib.sha256(group.encode()).hexdigest()[:8], 16) % 10 == 0
 
 
 class Lexicon:

@@ -24,15 +24,17 @@ __all__ = ["MIX", "Equivalent", "TripletMaker", "load_equivalents"]
 #: other label with the same tool. `equivalent`: two commands for the same end, and one in nearly the same words for
 #: another. `intent`: a command and the sentence that says what it does. `script`: two lines of one script.
 MIX = {
-    "line": 0.24,
+    "line": 0.20,
     "rewrite": 0.16,
     "template": 0.12,
     "purpose": 0.12,
-    "equivalent": 0.22,
-    "intent": 0.10,
+    "equivalent": 0.23,
+    "intent": 0.13,
     "script": 0.04,
 }
 _RENDERINGS = 6
+#: Characters of a public line that a teacher reads.
+_SHORT = 160
 Triplet = tuple[str, str, str]
 
 
@@ -42,25 +44,28 @@ class Equivalent:
 
     Attributes:
         operation: one sentence of what they do.
+        wordings: the same said in other words.
         family: the topic; kept together when data is split.
         forms: (platform, line) each.
         other: lines in nearly the same words that do something else.
     """
 
     operation: str
+    wordings: tuple[str, ...]
     family: str
     forms: tuple[tuple[str, str], ...]
     other: tuple[str, ...]
 
 
 def load_equivalents(path: Path) -> list[Equivalent]:
-    """The groups of a JSON-lines file with `op`, `family`, `forms` (each `platform`, `line`) and `other`."""
+    """The groups of a JSON-lines file with `op`, `family`, `forms` (each `platform`, `line`), `other`, `wordings`."""
     found = []
     for row in path.read_text(encoding="utf-8").splitlines():
         if row.strip():
             r = json.loads(row)
             forms = tuple((str(f["platform"]), str(f["line"])) for f in r["forms"])
-            found.append(Equivalent(str(r["op"]), str(r["family"]), forms, tuple(map(str, r.get("other", ())))))
+            wordings, other = (tuple(map(str, r.get(name, ()))) for name in ("wordings", "other"))
+            found.append(Equivalent(str(r["op"]), wordings, str(r["family"]), forms, other))
     return found
 
 
@@ -91,7 +96,7 @@ class TripletMaker:
             for kin in template.technique or (f"{template.role}/{template.tool}",):
                 self._kin.setdefault((template.label, kin), []).append(i)
         which = np.tile(np.arange(len(self._templates)), _RENDERINGS)
-        self._rendered = BatchRenderer(self._templates).render(which, seed)[0].to_pylist()
+        self._rendered: list[str] = BatchRenderer(self._templates).render(which, seed)[0].to_pylist()
 
     def triplets(self, count: int) -> list[Triplet]:
         """`count` triplets, shuffled."""
@@ -111,13 +116,33 @@ class TripletMaker:
         self._rng.shuffle(made)
         return made
 
+    def sentences(self) -> list[str]:
+        """What commands do, in English: of every template and of every group, in all its wordings."""
+        said = [_one_line(template.intent) for template in self._templates if template.intent]
+        return said + [text for group in self._equivalents for text in (group.operation, *group.wordings)]
+
+    def lessons(self, count: int) -> list[str]:
+        """At most `count` distinct texts for a teacher to read: all sentences, groups and templates, then public lines.
+
+        A teacher takes its time on two cores; short texts of which many are neighbours teach the most for it.
+        """
+        forms = [line for group in self._equivalents for line in (*(line for _, line in group.forms), *group.other)]
+        named = [_one_line(f"{template.tool} {template.intent}") for template in self._templates if template.intent]
+        texts = dict.fromkeys(self.sentences() + forms + named + self._rendered[: len(self._templates)])
+        for i in self._rng.sample(range(len(self._lines)), len(self._lines)):
+            if len(texts) >= count:
+                break
+            if len(self._lines[i].text) <= _SHORT:
+                texts.setdefault(self._lines[i].text)
+        return list(texts)[:count]
+
     def _rewrites(self) -> Iterator[Triplet]:
         while True:
             line = self._rng.choice(self._lines)
             yield line.text, rewritten(line.text, line.platform, self._rng), self._pairs.negative(line.text)
 
     def _rendering(self, number: int) -> str:
-        return str(self._rendered[self._rng.randrange(_RENDERINGS) * len(self._templates) + number])
+        return self._rendered[self._rng.randrange(_RENDERINGS) * len(self._templates) + number]
 
     def _twins(self) -> Iterator[Triplet]:
         while True:
@@ -165,7 +190,13 @@ class TripletMaker:
             if self._equivalents and self._rng.random() < 0.4:
                 group = self._rng.choice(self._equivalents)
                 other = self._rng.choice(self._equivalents)
-                yield group.operation, self._rng.choice(group.forms)[1], self._rng.choice(other.forms)[1]
+                said = (group.operation, *group.wordings)
+                if len(said) > 1 and self._rng.random() < 0.25:
+                    first, second = self._rng.sample(said, 2)
+                    yield first, second, self._rng.choice((other.operation, *other.wordings))
+                else:
+                    rivals = group.other or [line for _, line in other.forms]
+                    yield self._rng.choice(said), self._rng.choice(group.forms)[1], self._rng.choice(rivals)
             else:
                 number = self._rng.randrange(len(self._templates))
                 template = self._templates[number]
@@ -174,4 +205,8 @@ class TripletMaker:
                     near = self._rng.choice(self._of_tool[template.platform, template.tool])
                     if near == number:
                         near = self._rng.randrange(len(self._templates))
-                    yield re.sub(r"\s+", " ", sentence), self._rendering(number), self._rendering(near)
+                    yield _one_line(sentence), self._rendering(number), self._rendering(near)
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()

@@ -7,13 +7,14 @@ the wrapper or drop a flag. Negatives swap one or two behaviour words for others
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Line", "PairMaker"]
+__all__ = ["Line", "PairMaker", "held_out"]
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z_]*")
 _PIECE = re.compile(r"\S+|\s+")
@@ -72,6 +73,11 @@ class Line:
     platform: str
     group: str
     source: str
+
+
+def held_out(group: str) -> bool:
+    """Whether this page or script of a public pool is kept for tests of retrieval: one in ten, by its id's SHA-256."""
+    return int(hashlib.sha256(group.encode()).hexdigest()[:8], 16) % 10 == 0
 
 
 @dataclass

@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from cmdclf.features.embed_static import THRESHOLD_COSINE, StaticEmbedder, seal_manifest
 from cmdclf.features.embed_text import build_trie, fold_lines, token_rows
 from cmdclf.features.train_data import Equivalent, TripletMaker, load_equivalents
-from cmdclf.features.train_pairs import Line, PairMaker
+from cmdclf.features.train_pairs import Line, PairMaker, held_out
 from cmdclf.features.train_vectors import Prepared, train_vectors
 
 __all__ = ["load_lines", "main", "personal_names", "train", "train_vocabulary", "write_model"]
@@ -73,6 +73,9 @@ def load_lines(
 ) -> tuple[list[Line], dict[str, int]]:
     """Distinct lines of the Parquet files, GPL-family rows left out, and how many lines each licence gave.
 
+    Of files with a `group_id` the pages and scripts that are `held_out` are left out, and their lines wherever else
+    they stand: benchmarks/embeddings.py asks about these.
+
     Args:
         paths: files with `process_command_line` or `command_line`; optional platform, group_id, source, license.
         most_per_source: a larger source is thinned to this many distinct lines; a file without sources is one.
@@ -90,12 +93,18 @@ def load_lines(
         rows: list[dict[str, Any]] = pq.read_table(path, columns=wanted).to_pylist()
         fresh: dict[tuple[str, str], Line] = {}
         of: dict[tuple[str, str], str] = {}
+        kept_back = {row[text_column] for row in rows if row.get("group_id") and held_out(row["group_id"])}
         for row in rows:
             licence = str(row.get("license") or "recorded for this purpose")
             text = row[text_column]
             platform = str(row.get("platform") or "")
             # "A OR GPL" leaves the choice to us.
-            if not text or (_COPYLEFT.search(licence) and " OR " not in licence) or (platform, text) in lines:
+            if (
+                not text
+                or text in kept_back
+                or (_COPYLEFT.search(licence) and " OR " not in licence)
+                or (platform, text) in lines
+            ):
                 continue
             source = str(row.get("source") or path.stem)
             group = str(row.get("group_id") or f"{path.stem}/{row.get('host')}/{source}/{text[:12]}")
@@ -217,13 +226,17 @@ def write_model(folder: Path, vocabulary: Sequence[str], vectors: npt.NDArray[An
 
 
 def prepare(
-    paths: Sequence[Path], equivalents: Sequence[Equivalent], *, triplets: int, size: int, seed: int
+    paths: Sequence[Path], equivalents: Sequence[Equivalent], *, triplets: int, lessons: int, size: int, seed: int
 ) -> tuple[Prepared, dict[str, Any]]:
     """The training data, and what is known about it: licences, counts, and 5,000 triplets to look at afterwards."""
     lines, licences = load_lines(paths, seed=seed)
-    folded = fold_lines(pa.array([line.text for line in lines]))
-    vocabulary, counts = train_vocabulary(folded, [line.source for line in lines], personal_names(lines), size=size)
-    made = TripletMaker(lines, equivalents, seed=seed).triplets(triplets)
+    maker = TripletMaker(lines, equivalents, seed=seed)
+    # People ask in English: its words are tokens too. Sentences are of many hands' topics, dealt to as many sources.
+    said = maker.sentences()
+    folded = fold_lines(pa.array([line.text for line in lines] + said))
+    sources = [line.source for line in lines] + [f"sentences {i % 8}" for i in range(len(said))]
+    vocabulary, counts = train_vocabulary(folded, sources, personal_names(lines), size=size)
+    made = maker.triplets(triplets)
     # Of another seed: names and wrappers that were not trained on, lines that were.
     fresh = PairMaker(lines, seed=seed + 1).triplets(min(5_000, triplets), same_group_share=0.0)
     about = {
@@ -232,11 +245,12 @@ def prepare(
         "lines_by_licence": dict(sorted(licences.items())),
         "equivalents": len(equivalents),
         "triplets": triplets,
+        "lessons": lessons,
         "vocabulary": size,
         "seed": seed,
         "fresh": fresh,
     }
-    return Prepared.of(vocabulary, counts, made), about
+    return Prepared.of(vocabulary, counts, made, maker.lessons(lessons)), about
 
 
 def train(
@@ -288,6 +302,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--teacher", default="", metavar="NAME or DIR", help="a sentence-transformers model")
     parser.add_argument("--teacher-weight", type=float, default=1.0)
     parser.add_argument("--triplets", type=int, default=320_000)
+    parser.add_argument("--lessons", type=int, default=60_000, help="texts that the teacher reads (%(default)s)")
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--vocabulary", type=int, default=16_384)
     parser.add_argument("--batch", type=int, default=2048)
@@ -301,7 +316,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         prepared, about = Prepared.load(args.prepared)
     else:
         groups = load_equivalents(args.equivalents) if args.equivalents else []
-        prepared, about = prepare(args.data, groups, triplets=args.triplets, size=args.vocabulary, seed=args.seed)
+        prepared, about = prepare(
+            args.data, groups, triplets=args.triplets, lessons=args.lessons, size=args.vocabulary, seed=args.seed
+        )
     if args.prepare:
         prepared.save(args.prepare, about)
         return 0

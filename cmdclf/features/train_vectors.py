@@ -1,12 +1,12 @@
 """The training of the token vectors: contrastive, with a sentence model as teacher where one is given.
 
-On a graphics card it takes seconds, on two cores minutes. A teacher has to read every text once, which takes hours on
-two cores: prepare there, and train where there is a card (`train_static --prepare`, `--prepared`).
+On a graphics card it takes seconds, on two cores minutes, as does the reading of 60,000 lessons by a small teacher like
+MiniLM; with a larger one prepare here, and train where there is a card (`train_static --prepare`, `--prepared`).
 
 Methods: static token embeddings as sentence-transformers' `StaticEmbedding`; multiple-negatives ranking loss in both
-directions with one hard negative each (Henderson et al. 2017, section 4.4); the teacher's in-batch similarities as soft
-targets (relational distillation: Park et al. 2019, Fang et al. 2021); token vectors begin as the teacher's own of each
-token under PCA (as model2vec does) with SIF lengths (Arora et al. 2017).
+directions with one hard negative each (Henderson et al. 2017, section 4.4); the teacher's similarities within a batch
+of lessons as soft targets (relational distillation: Park et al. 2019, Fang et al. 2021); token vectors begin as the
+teacher's own of each token under PCA (as model2vec does) with SIF lengths (Arora et al. 2017).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["Prepared", "train_vectors"]
 
 #: Characters of a text that the training reads.
 _MOST = 600
-_FILES = ("tokens.npz.xz", "texts.json.xz")
+_FILES = ("tokens.npz.xz", "lessons.json.xz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Prepared:
     Attributes:
         vocabulary: token of each id.
         counts: (tokens,) how often each stands in the lines.
-        texts: the texts, which only the teacher reads.
+        lessons: the texts that a teacher reads; they come first among all texts.
         tokens: (m,) uint16 token ids of all texts, one after the other.
         sizes: (texts,) how many each has.
         triplets: (n, 3) int32 numbers of texts: line, the same otherwise, something else.
@@ -51,31 +51,38 @@ class Prepared:
 
     vocabulary: list[str]
     counts: npt.NDArray[np.int64]
-    texts: list[str]
+    lessons: list[str]
     tokens: npt.NDArray[np.uint16]
     sizes: npt.NDArray[np.int64]
     triplets: npt.NDArray[np.int32]
 
     @classmethod
     def of(
-        cls, vocabulary: Sequence[str], counts: npt.NDArray[np.int64], triplets: Sequence[tuple[str, str, str]]
+        cls,
+        vocabulary: Sequence[str],
+        counts: npt.NDArray[np.int64],
+        triplets: Sequence[tuple[str, str, str]],
+        lessons: Sequence[str] = (),
     ) -> Prepared:
-        """The triplets tokenised, with what they hide decoded."""
+        """The texts tokenised, with what they hide decoded."""
         number: dict[str, int] = {}
+        for text in lessons:
+            number.setdefault(text[:_MOST], len(number))
+        taught = list(number)
         rows = [[number.setdefault(text[:_MOST], len(number)) for text in triplet] for triplet in triplets]
         texts = list(number)
         found = token_rows(with_layers(pa.array(texts, pa.string())), build_trie(vocabulary))
         sizes = np.diff(np.asarray(found.offsets)).astype(np.int64)
         tokens = np.asarray(found.flatten()).astype(np.uint16)
-        return cls(list(vocabulary), counts, texts, tokens, sizes, np.array(rows, np.int32))
+        return cls(list(vocabulary), counts, taught, tokens, sizes, np.array(rows, np.int32))
 
     def save(self, folder: Path, about: dict[str, Any]) -> None:
-        """Writes `tokens.npz`, `texts.json.xz` and `about` (any JSON) as `about.json`."""
+        """Writes `tokens.npz.xz`, `lessons.json.xz` and `about` (any JSON) as `about.json`."""
         folder.mkdir(parents=True, exist_ok=True)
         with lzma.open(folder / _FILES[0], "wb", preset=4) as packed:
             np.savez(packed, counts=self.counts, tokens=self.tokens, sizes=self.sizes, triplets=self.triplets)
         with lzma.open(folder / _FILES[1], "wt", encoding="utf-8", preset=2) as out:
-            json.dump({"vocabulary": self.vocabulary, "texts": self.texts}, out)
+            json.dump({"vocabulary": self.vocabulary, "lessons": self.lessons}, out)
         (folder / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
@@ -94,7 +101,7 @@ class Prepared:
             held = json.load(source)
         about: dict[str, Any] = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         names = ("tokens", "sizes", "triplets")
-        return cls(held["vocabulary"], arrays["counts"], held["texts"], *(arrays[n] for n in names)), about
+        return cls(held["vocabulary"], arrays["counts"], held["lessons"], *(arrays[n] for n in names)), about
 
 
 def _device(torch: Any) -> str:
@@ -162,8 +169,8 @@ def train_vectors(
         _whole_words(prepared.vocabulary), embedding_weights=_start(prepared, dim, seed, model)
     ).to(device)
     taught = None
-    if model is not None:
-        vectors = model.encode(prepared.texts, batch_size=256, normalize_embeddings=True, convert_to_tensor=True)
+    if model is not None and prepared.lessons:
+        vectors = model.encode(prepared.lessons, batch_size=64, normalize_embeddings=True, convert_to_tensor=True)
         taught = vectors.to(device, torch.float32)
     rate = learning_rate / 2 if teacher else learning_rate
     steps = epochs * max(1, len(prepared.triplets) // batch)
@@ -179,7 +186,7 @@ def train_vectors(
         return functional.normalize(module.embedding(tokens[at], starts), dim=1)
 
     order = np.random.default_rng(seed)
-    nothing = -1e4 * torch.eye(min(batch, len(prepared.triplets)), device=device)
+    nothing = -1e4 * torch.eye(batch if taught is not None else 0, device=device)
     with Progress("train", total=steps, unit="batches") as progress:
         for _ in range(epochs):
             shuffled = order.permutation(len(prepared.triplets))
@@ -192,14 +199,13 @@ def train_vectors(
                 value = functional.cross_entropy(torch.cat([forth, scale * line @ other.T], 1), target)
                 value = value + 0.5 * functional.cross_entropy(forth.T, target)
                 if taught is not None:
-                    a, b = taught[rows[:, 0]], taught[rows[:, 1]]
-                    own = nothing[:size, :size]
-                    for student, wanted in (
-                        (forth, scale * a @ b.T),
-                        (scale * line @ line.T + own, scale * a @ a.T + own),
-                    ):
-                        soft = functional.log_softmax(student, 1), functional.softmax(wanted, 1)
-                        value = value + teacher_weight * functional.kl_div(*soft, reduction="batchmean")
+                    heard = torch.from_numpy(order.choice(len(taught), min(batch, len(taught)), replace=False)).to(
+                        device
+                    )
+                    own = nothing[: len(heard), : len(heard)]
+                    student, wanted = (scale * v @ v.T + own for v in (embedded(heard), taught[heard]))
+                    soft = functional.log_softmax(student, 1), functional.softmax(wanted, 1)
+                    value = value + teacher_weight * functional.kl_div(*soft, reduction="batchmean")
                 optimiser.zero_grad()
                 value.backward()
                 optimiser.step()

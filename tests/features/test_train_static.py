@@ -12,7 +12,7 @@ from cmdclf.features.embed_static import StaticEmbedder
 from cmdclf.features.embed_text import fold_lines
 from cmdclf.features.embedders import load_embedder
 from cmdclf.features.train_data import Equivalent, TripletMaker
-from cmdclf.features.train_pairs import Line, PairMaker
+from cmdclf.features.train_pairs import Line, PairMaker, held_out
 from cmdclf.features.train_rewrites import rewritten
 from cmdclf.features.train_vectors import Prepared, train_vectors
 from cmdclf.lexicon import Lexicon
@@ -27,7 +27,7 @@ def lines(count=600, seed=0):
     for i in range(count):
         user = "".join(rng.choice("bdfklmnoprst") for _ in range(7))
         text = f"{rng.choice(TOOLS)} {rng.choice(VERBS)} --name {user} --home /home/{user} --retries {i}"
-        made.append(Line(text, "linux", f"g{i % 50}", f"source{i % 6}"))
+        made.append(Line(text, "linux", f"g{i % 40}", f"source{i % 6}"))
     return made
 
 
@@ -37,7 +37,7 @@ def pool(path, **extra):
         "command_line": [line.text for line in rows],
         "platform": ["linux"] * len(rows),
         "source": [line.source for line in rows],
-        "group_id": [line.group for line in rows],
+        "group_id": [f"doc {line.group}" for line in rows],
         **extra,
     }
     pq.write_table(pa.table(columns), path)
@@ -99,6 +99,15 @@ def test_copyleft_rows_are_left_out_and_a_choice_of_licences_is_taken(tmp_path):
     assert len(found) == 300
 
 
+def test_pages_for_tests_are_never_trained_on_nor_their_lines_elsewhere(tmp_path):
+    names = [f"group {i}" for i in range(600)]
+    kept = [not held_out(name) for name in names]
+    found, _ = train_static.load_lines([pool(tmp_path / "p.parquet", group_id=names)])
+    assert 500 < len(found) == sum(kept) < 600
+    again = {"command_line": ["same"] * 600, "group_id": names}
+    assert train_static.load_lines([pool(tmp_path / "q.parquet", **again)])[0] == []
+
+
 def test_a_large_source_is_thinned_the_same_way_each_time(tmp_path):
     path = pool(tmp_path / "p.parquet")
     first, counts = train_static.load_lines([path], most_per_source=20)
@@ -155,7 +164,13 @@ def test_what_was_not_prepared_is_named(tmp_path):
 
 def test_triplets_of_every_kind_are_the_same_for_the_same_seed():
     groups = [
-        Equivalent("lists files", "files", (("linux", "ls -la /srv/ponk"), ("windows", "dir /srv/ponk")), ("rm x",))
+        Equivalent(
+            "lists files",
+            ("what lies there",),
+            "files",
+            (("linux", "ls -la /srv/ponk"), ("windows", "dir /srv/ponk")),
+            ("rm x",),
+        )
     ]
     lexicon = Lexicon.load()
     small = Lexicon(tuple(lexicon.templates[:200]))
@@ -164,6 +179,10 @@ def test_triplets_of_every_kind_are_the_same_for_the_same_seed():
     assert len(first) == 400
     assert {"ls", "dir", "rm"} <= {text.split()[0] for triplet in first for text in triplet if text}
     assert any("lists files" in line for line, _, _ in first)
+    assert any("what lies there" in line for line, _, _ in first)
+    lessons = TripletMaker(lines(), groups, seed=4, lexicon=small).lessons(600)
+    assert {"lists files", "what lies there", "ls -la /srv/ponk", "rm x"} <= set(lessons)
+    assert len(lessons) == len(set(lessons)) == 600
 
 
 @pytest.mark.parametrize("platform", ["windows", "linux"])
