@@ -13,9 +13,9 @@ from cmdclf.lines import mask
 
 __all__ = ["TWIN_COSINE", "remove_near"]
 
-#: Higher than what joins lines of one group, since no comparison of behaviours stands beside it here: at 0.92, 91 % of
+#: Higher than what joins lines of one group, since no comparison of behaviours stands beside it here: at 0.85, 92 % of
 #: labelled pairs that differ in volatile parts alone are caught (`benchmarks/pairs/near.jsonl`).
-TWIN_COSINE = 0.92
+TWIN_COSINE = 0.85
 
 #: Multiplications that the exhaustive search may cost (about a minute on two cores); beyond, usearch looks.
 _EXHAUSTIVE = 2_000_000_000_000

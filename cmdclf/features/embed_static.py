@@ -26,7 +26,7 @@ from cmdclf.features.embed_text import FOLDING_VERSION, build_trie, embed_rows, 
 __all__ = ["FORMAT", "THRESHOLD_COSINE", "StaticEmbedder", "seal_manifest"]
 
 #: The default near-duplicate decision for the bundled model; how it was chosen: `data/embedder/MODEL_CARD.md`.
-THRESHOLD_COSINE = 0.82
+THRESHOLD_COSINE = 0.7
 
 FORMAT = "cmdclf-static-embedding"
 _FILES = ("vectors.npy", "tokenizer.json")
