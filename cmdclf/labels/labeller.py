@@ -198,7 +198,12 @@ def _uninterrupted() -> Generator[None, None, None]:
 
 def judge_verdicts(store: Store, judge: Judge, ids: pa.Array | None) -> pa.Table:
     """VERDICTS: this very judge's latest verdict (name, model and prompt) on each line that it has answered."""
-    return store.verdicts(ids, judge=judge.name, model=judge.model, prompt_sha256=judge.prompt_sha256)
+    names: tuple[str, ...] = getattr(judge, "answered_as", (judge.name,))
+    found = pa.concat_tables(
+        store.verdicts(ids, judge=name, model=judge.model, prompt_sha256=judge.prompt_sha256) for name in names
+    )
+    latest = found.group_by("command_id", use_threads=False).aggregate([("seq", "max")])["seq_max"]
+    return found.filter(pc.is_in(found["seq"], latest.combine_chunks())).sort_by("command_id")
 
 
 def standing_verdicts(store: Store, ids: pa.Array | None = None, judge: Judge | None = None) -> pa.Table:

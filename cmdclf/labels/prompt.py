@@ -121,23 +121,6 @@ class Prompt:
         """Chat messages: the instructions as `system`, the data as `user`."""
         return [{"role": "system", "content": self.system}, {"role": "user", "content": self.user(request)}]
 
-    def chat_body(
-        self, request: JudgeRequest, model: str, *, effort: str = "", max_completion_tokens: int = 4000
-    ) -> dict[str, Any]:
-        """The body of one request to `/chat/completions`, on the wire and in batch files alike."""
-        body: dict[str, Any] = {
-            "model": model,
-            "messages": self.messages(request),
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": "verdict", "strict": True, "schema": ANSWER_SCHEMA},
-            },
-            "max_completion_tokens": max_completion_tokens,
-        }
-        if effort:
-            body["reasoning_effort"] = effort
-        return body
-
 
 def _fence(body: str) -> str:
     """A marker that whoever wrote the line couldn't have put into it: it is drawn from a hash of the line itself.

@@ -7,7 +7,8 @@ import pytest
 
 from cmdclf.errors import JudgeError
 from cmdclf.labels import label_lines
-from cmdclf.labels.batch import BatchJudge, custom_id, write_batch
+from cmdclf.labels.batch import BatchJudge
+from cmdclf.labels.batch_export import custom_id, write_batch
 from cmdclf.labels.prompt import Prompt
 from cmdclf.labels.requests import requests_for
 
@@ -112,7 +113,7 @@ def test_a_damaged_row_is_set_aside_and_the_rest_taken(asked, tmp_path, row, rea
     _, ids, _, _ = asked
     judge = BatchJudge([results(tmp_path / "r", [answer(ids[0]), row, answer(ids[1])])], "m")
     assert judge.command_ids == ids[:2]
-    assert [(r.row, reason in r.reason) for r in judge.rejects] == [(2, True)]
+    assert [(r.row, reason in r.reason) for r in judge.rejects.first] == [(2, True)]
 
 
 def test_deeply_nested_json_is_a_damaged_row(asked, tmp_path):
@@ -128,8 +129,9 @@ def test_contradictory_results_leave_the_line_pending(asked, store, tmp_path):
     judge = BatchJudge([results(tmp_path / "r", rows)], "m")
     report = label_lines(store, judge, lines)
     assert report.answered == 1
-    assert judge.repeated == 2
-    assert [r.reason for r in judge.rejects] == ["results contradict each other"]
+    assert judge.repeated == 1
+    assert judge.command_ids == [ids[1]]
+    assert {(r.row, r.reason) for r in judge.rejects.first} == {(n, "results contradict each other") for n in (1, 3)}
 
 
 def test_a_line_that_was_never_asked_is_set_aside(asked, tmp_path):
@@ -137,7 +139,7 @@ def test_a_line_that_was_never_asked_is_set_aside(asked, tmp_path):
     judge = BatchJudge([results(tmp_path / "r", [answer("a" * 32), answer(ids[0])])], "m")
     judge.refuse_unknown(ids)
     assert judge.command_ids == ids[:1]
-    assert judge.reasons() == {"about a line that is not known here": 1}
+    assert judge.rejects.counts == {"about a line that is not known here": 1}
 
 
 def test_the_guard_vetoes_a_batch_as_any_judge(lines_of, store, tmp_path):
