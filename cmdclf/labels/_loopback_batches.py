@@ -36,7 +36,7 @@ class Batches:
     def upload(self, content_type: str, body: bytes) -> Reply:
         """POST /v1/files: a form with `purpose` and `file`."""
         form = message_from_bytes(b"content-type: " + content_type.encode() + b"\r\n\r\n" + body, policy=HTTP)
-        parts: dict[object, EmailMessage] = {}
+        parts: dict[object, Any] = {}
         if isinstance(form, EmailMessage) and form.is_multipart():
             parts = {part.get_param("name", header="content-disposition"): part for part in form.iter_parts()}
         content = parts["file"].get_payload(decode=True) if "file" in parts else None

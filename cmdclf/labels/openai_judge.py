@@ -18,7 +18,7 @@ from cmdclf.labels.judge import PAID_FOR, Answer, JudgeRequest
 from cmdclf.labels.prompt import Prompt
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai import AsyncOpenAI, OpenAI
 
 __all__ = ["MODEL_VARIABLE", "OpenAIJudge", "chosen_model"]
 
@@ -113,11 +113,6 @@ class OpenAIJudge:
             raise JudgeError(f"the setting 'budget_usd' must be above 0, not {budget_usd}")
         if concurrency < 1 or max_retries < 0 or max_completion_tokens < 1:
             raise JudgeError("concurrency and max_completion_tokens must be at least 1, max_retries at least 0")
-        key = api_key or os.environ.get("OPENAI_API_KEY") or ("none" if base_url else None)
-        if key is None:
-            raise JudgeError(
-                "no API key is set", remedy="Set the environment variable OPENAI_API_KEY, or give base_url of a server"
-            )
         self.model = chosen_model(model)
         self.dialect = Dialect(checked_api(api))
         self.base_url = base_url
@@ -134,7 +129,7 @@ class OpenAIJudge:
         self.max_backoff_s = max_backoff_s
         self.timeout_s = timeout_s
         self.check_model = check_model
-        self._api_key = key
+        self._api_key = _key(api_key, base_url)
         self._checked = False
         self.pace = Pace(max_backoff_s)
         self.spent_usd = 0.0
@@ -186,6 +181,12 @@ class OpenAIJudge:
             work.cancel()
             thread.join()
 
+    def files_client(self) -> OpenAI:
+        """A client for the server's files and batches; it retries what can be retried."""
+        from openai import OpenAI
+
+        return OpenAI(api_key=self._api_key, base_url=self.base_url, timeout=self.timeout_s, max_retries=2)
+
     def client(self) -> AsyncOpenAI:
         """A client of the server. Its own retries are off: they would retry a used-up quota too."""
         from openai import AsyncOpenAI
@@ -219,6 +220,15 @@ class OpenAIJudge:
             )
         end = getattr(listed[self.model], "shutdown_date", None)
         return f"{self.model}: offered by the server" + (f", which shuts it down on {end}" if end else "")
+
+
+def _key(api_key: str | None, base_url: str | None) -> str:
+    key = api_key or os.environ.get("OPENAI_API_KEY") or ("none" if base_url else None)
+    if key is None:
+        raise JudgeError(
+            "no API key is set", remedy="Set the environment variable OPENAI_API_KEY, or give base_url of a server"
+        )
+    return key
 
 
 def _in_loop() -> bool:
