@@ -161,6 +161,8 @@ class BatchJudge:
             return self._reject(file, number, "its custom_id is none of ours", text)
         if record["custom_id"] != custom_id(command_id, self.prompt.sha256):
             return self._reject(file, number, "answers another prompt version", text)
+        if not record.keys() & {"verdict", "response", "error"}:
+            return self._reject(file, number, "neither an answer nor an error", text)
         reply, fault = _reply_of(record)
         answer = parse_answer(reply.content) if reply is not None and not reply.problem else None
         if reply is None or answer is None:

@@ -15,6 +15,7 @@ from cmdclf.errors import JudgeError
 from cmdclf.labels.audit import agreement, cohen_kappa, exact_interval
 from cmdclf.labels.judge import Judge
 from cmdclf.labels.labeller import judge_verdicts, label_lines
+from cmdclf.labels.openai_judge import OpenAIJudge
 from cmdclf.labels.tables import with_command_id
 from cmdclf.store import Store
 
@@ -162,6 +163,8 @@ def labelled_sample(truth: pa.Table, size: int | None, seed: int) -> pa.Table:
 def compare_judges(store: Store, judges: Mapping[str, Judge], lines: pa.Table, *, progress: bool = False) -> Comparison:
     """Put the lines to each judge, one after the other, and set their verdicts beside the labels.
 
+    What one `OpenAIJudge` has spent counts towards the next one's ceiling.
+
     Args:
         store: keeps the verdicts, so that the same comparison later asks for nothing again. Not a study's: verdicts on
             lines with known labels don't belong among those that teach.
@@ -176,8 +179,13 @@ def compare_judges(store: Store, judges: Mapping[str, Judge], lines: pa.Table, *
     stopped = ""
     said: dict[str, pa.Table] = {}
     results = []
+    spent_usd = 0.0
     for name, judge in judges.items():
+        if isinstance(judge, OpenAIJudge):
+            judge.spent_usd = spent_usd
         stopped = stopped or label_lines(store, judge, asked, progress=progress).stopped
+        if isinstance(judge, OpenAIJudge):
+            spent_usd = judge.spent_usd
         rows = judge_verdicts(store, judge, lines["command_id"].combine_chunks())
         # A veto only ever turns benign into unsure; here the judge is measured, not the guard.
         given = pc.if_else(pc.is_valid(rows["vetoed_by"]), "benign", rows["verdict"])
