@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,11 @@ __all__ = ["RULES_MODEL", "verdict_by_rules"]
 
 #: Says in every ledger row that no language model spoke.
 RULES_MODEL = "loopback-rules"
+
+
+@cache
+def _baseline() -> RuleSet:
+    return RuleSet.bundled("baseline")
 
 
 def verdict_by_rules(line: dict[str, Any]) -> str:
@@ -37,7 +43,7 @@ def verdict_by_rules(line: dict[str, Any]) -> str:
         return answer("unsure", 0.5, f"rules, no language model: {why}", injection=True)
     if checked["veto"]:
         return answer("malicious", 0.95, f"rules, no language model: {why}")
-    baseline = RuleSet.bundled("baseline")
+    baseline = _baseline()
     hits = baseline.match(table["command_line"].combine_chunks(), table["platform"].combine_chunks())
     names = [baseline.ids[i] for i in hits[0].nonzero()[0].tolist()]
     if names:
