@@ -129,7 +129,7 @@ def _run(store: Store, judge: Judge, args: argparse.Namespace) -> int:
     if lines.num_rows == 0:
         say("No line waits for a verdict.")
         return 0
-    report = label_lines(store, judge, lines, progress=True, guard=not args.no_guard)
+    report = label_lines(store, judge, lines, progress=True, guard=not args.no_guard, again=args.again)
     show_report(report, judge.name)
     if isinstance(judge, OpenAIJudge):
         show_spent(judge)

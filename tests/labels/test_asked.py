@@ -1,4 +1,6 @@
+from cmdclf.labels import OpenAIJudge, label_lines
 from cmdclf.labels.asked import AskedLines
+from cmdclf.labels.loopback import RULES_MODEL, Loopback
 
 IDS = [f"{i:032x}" for i in range(2500)]
 
@@ -37,3 +39,16 @@ def test_a_store_in_memory_keeps_no_journal():
     journal.add(IDS, batch="one", model="m", prompt_sha256="p")
     assert journal.out(model="m", prompt_sha256="p") == {}
     assert journal.ever(prompt_sha256="p") is None
+
+
+def test_a_live_judge_leaves_lines_that_are_out_and_counts_them(store, lines_of):
+    lines = lines_of("whoami", "hostname", "id")
+    with Loopback() as server:
+        judge = OpenAIJudge(RULES_MODEL, base_url=server.url)
+        ids = lines["command_id"].to_pylist()
+        AskedLines.of(store).add(ids[:2], batch="one", model=RULES_MODEL, prompt_sha256=judge.prompt_sha256)
+        report = label_lines(store, judge, lines)
+        assert (report.answered, report.pending, report.notes) == (1, 2, {"out in a batch": 2})
+        assert server.count == 1
+        assert label_lines(store, judge, lines, again=True).answered == 3
+        assert server.count == 3
