@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmdclf.cli import _label_audit, _label_batch
+from cmdclf.cli import _label_audit, _label_batch, _label_loopback, _label_prompts, _label_submit
+from cmdclf.cli._label_lines import known_lines, lines_of, pending_lines, show_report
+from cmdclf.cli._label_server import add_prompt, add_server, openai_judge, show_spent
 from cmdclf.cli._messages import say
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from cmdclf.labels import Judge, LabelReport, RecordedJudge
+    from cmdclf.labels import Judge, RecordedJudge
     from cmdclf.store import Store
 
 __all__ = ["add_arguments", "run"]
+
+#: Each declares actions of its own, whose parser's default `act` does them.
+_MODULES = (_label_batch, _label_submit, _label_prompts, _label_loopback)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,15 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     asks = actions.add_parser("run", help="put lines to a judge; goes on where it stopped, asks no line twice")
     takes = actions.add_parser("import", help="recorded verdicts into the ledger")
     gives = actions.add_parser("export", help="the latest verdict of each line to a file")
-    puts = actions.add_parser("export-batch", help="lines without a verdict as batch files, ready for a provider")
-    gets = actions.add_parser("import-batch", help="result and error files of a batch into the ledger")
+    for module in _MODULES:
+        module.add_actions(actions)
     audits = actions.add_parser("audit", help="how far verdicts can be trusted: against the truth, with exact bounds")
     audits.add_argument("--recorded", type=Path, metavar="FILE", help="verdicts in a file instead of the store's")
     audits.add_argument("--truth", type=Path, metavar="FILE", help="Parquet with command_id and label")
     audits.add_argument("--bound", type=float, default=0.995, metavar="P", help="wanted precision of benign (0.995)")
     audits.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     audits.add_argument("--store", type=Path, metavar="FILE", help="the study's store (DuckDB)")
-    for sub in (status, asks, takes, gives, puts, gets):
+    for sub in (status, asks, takes, gives):
         sub.add_argument("--store", type=Path, required=True, metavar="FILE", help="the study's store (DuckDB)")
 
     asks.add_argument("--judge", choices=("openai", "recorded", "truth"), default="openai", help="whom to ask")
@@ -49,16 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     asks.add_argument("--limit", type=int, metavar="N", help="ask about the first N of these lines only")
     asks.add_argument("--no-guard", action="store_true", help="let benign verdicts stand whatever the guard says")
     server = asks.add_argument_group("judge openai: any server that speaks OpenAI's protocol")
-    server.add_argument("--model", help="which model; required")
-    server.add_argument("--base-url", metavar="URL", help="for instance http://127.0.0.1:8000/v1; OpenAI's without it")
-    server.add_argument("--effort", help="reasoning effort, for models that know it")
-    server.add_argument("--prompt", type=Path, metavar="FILE", help="other instructions than the bundled ones")
-    server.add_argument("--budget", type=float, metavar="USD", help="the most that this run may cost; needs the prices")
-    server.add_argument("--price-in", type=float, default=0.0, metavar="USD", help="per million prompt tokens")
-    server.add_argument("--price-out", type=float, default=0.0, metavar="USD", help="per million completion tokens")
-    server.add_argument("--concurrency", type=int, default=8, metavar="N", help="requests at the same time (8)")
-    server.add_argument("--retries", type=int, default=5, metavar="N", help="further attempts per line (5)")
-    server.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds for one attempt (120)")
+    add_prompt(server)
+    add_server(server)
+    server.add_argument("--again", action="store_true", help="also lines that are out in a batch file")
     known = asks.add_argument_group("judge recorded")
     known.add_argument("--recorded", type=Path, metavar="FILE", help="Parquet or JSON lines with verdicts")
     for group in (known, takes):
@@ -82,7 +79,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Parquet or JSON lines: verdict, confidence or p_malicious, and command_line with platform, or command_id",
     )
     gives.add_argument("--out", type=Path, required=True, metavar="FILE", help=".parquet or .jsonl")
-    _label_batch.add_arguments(puts, gets)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -90,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
     from cmdclf.errors import StoreError
     from cmdclf.store import Store
 
+    if "act" in args:
+        return int(args.act(args))
     if args.action == "audit":
         return _label_audit.run(args)
     judge = _judge(args) if args.action == "run" else None
@@ -100,11 +98,6 @@ def run(args: argparse.Namespace) -> int:
     with Store.open(args.store) as store:
         if judge is not None:
             return _run(store, judge, args)
-        if args.action == "export-batch":
-            lines = _pending(store) if args.lines is None else _lines(args.lines)
-            return _label_batch.export(store, lines, args)
-        if args.action == "import-batch":
-            return _label_batch.take_in(store, None if args.lines is None else _lines(args.lines), _known, _show, args)
         return {"status": _status, "import": _import, "export": _export}[args.action](store, args)
 
 
@@ -120,29 +113,32 @@ def _status(store: Store, args: argparse.Namespace) -> int:
         say(f"{row['judge']:<{width}}  {row['verdict']:<9}  {vetoed:<6}  {row['lines']:>9,}  {row['cost_usd']:>10.4f}")
     lines, cost = sum(row["lines"] for row in counts), sum(row["cost_usd"] for row in counts)
     say(f"{'all':<{width}}  {'':<9}  {'':<6}  {lines:>9,}  {cost:>10.4f}")
-    pending = _pending(store).num_rows
+    pending = pending_lines(store).num_rows
     say(f"{pending:,} representatives of anomalies have no verdict yet.")
     return 0
 
 
 def _run(store: Store, judge: Judge, args: argparse.Namespace) -> int:
-    from cmdclf.labels import label_lines
+    from cmdclf.labels import OpenAIJudge, label_lines
 
-    lines = _pending(store) if args.lines is None else _lines(args.lines)
+    lines = pending_lines(store) if args.lines is None else lines_of(args.lines)
+    if isinstance(judge, OpenAIJudge):
+        lines = _label_batch.not_out(store, lines, judge.model, judge.prompt_sha256, again=args.again)
     if args.limit is not None:
         lines = lines.slice(0, max(args.limit, 0))
     if lines.num_rows == 0:
         say("No line waits for a verdict.")
         return 0
-    report = label_lines(store, judge, lines, progress=True, guard=not args.no_guard)
-    _show(report, judge.name)
+    report = label_lines(store, judge, lines, progress=True, guard=not args.no_guard, again=args.again)
+    show_report(report, judge.name)
+    if isinstance(judge, OpenAIJudge):
+        show_spent(judge)
     return 2 if report.stopped and report.stopped != "cost ceiling reached" else 0
 
 
 def _judge(args: argparse.Namespace) -> Judge:
     from cmdclf.errors import JudgeError
-    from cmdclf.labels import OpenAIJudge, RecordedJudge, TruthJudge
-    from cmdclf.labels.prompt import Prompt
+    from cmdclf.labels import RecordedJudge, TruthJudge
 
     if args.judge == "recorded":
         if args.recorded is None:
@@ -152,53 +148,7 @@ def _judge(args: argparse.Namespace) -> Judge:
         if args.truth is None:
             raise JudgeError("the truth judge needs a labelled pool", remedy="Give --truth FILE.parquet")
         return TruthJudge(args.truth, args.noise, args.seed)
-    return OpenAIJudge(
-        args.model,
-        base_url=args.base_url,
-        effort=args.effort,
-        prompt=Prompt(args.prompt),
-        budget_usd=args.budget,
-        usd_per_million_in=args.price_in,
-        usd_per_million_out=args.price_out,
-        concurrency=args.concurrency,
-        max_retries=args.retries,
-        timeout_s=args.timeout,
-    )
-
-
-def _lines(path: Path) -> pa.Table:
-    """The lines of a file as `label_lines` takes them."""
-    from cmdclf.labels.tables import read_table, text_column, with_command_id
-
-    table, file = read_table(path)
-    text = text_column(table, None, file)
-    if text is not None and "command_id" in table.column_names:
-        table = table.drop_columns("command_id")  # the text decides who a line is
-    table = with_command_id(table, text, file)
-    columns = {"command_id": table["command_id"], "platform": table["platform"], "command_line": table[text]}
-    if "parent_command_line" in table.column_names:
-        columns["parent_command_line"] = table["parent_command_line"]
-    import pyarrow as pa
-
-    return pa.table(columns)
-
-
-def _pending(store: Store) -> pa.Table:
-    """LINES: representatives of all anomalies in the store that nobody has given a verdict on.
-
-    An anomaly that no grouping knows stands for itself.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    ids = pc.unique(store.anomalies()["command_id"])
-    for settings in pc.unique(store.stages()["settings"]).to_pylist():
-        groups = store.groups(settings)
-        where = pc.index_in(ids, value_set=groups["command_id"].combine_chunks())
-        ids = pc.unique(pc.coalesce(groups["representative_id"].combine_chunks().take(where), ids))
-    answered = store.verdicts(ids)["command_id"].combine_chunks()
-    ids = ids.filter(pc.invert(pc.is_in(ids, answered)))
-    return store.lines_by_id(ids.take(pc.sort_indices(ids)) if len(ids) else pa.array([], pa.string()))
+    return openai_judge(args, args.prompt)
 
 
 def _import(store: Store, args: argparse.Namespace) -> int:
@@ -207,7 +157,7 @@ def _import(store: Store, args: argparse.Namespace) -> int:
     judge = RecordedJudge(args.file, column=args.column, name=args.name)
     lines, unknown = _recorded_lines(store, judge)
     report = label_lines(store, judge, lines, progress=True)
-    _show(report, judge.name)
+    show_report(report, judge.name)
     if unknown:
         say(f"{unknown:,} verdicts left out: the file has no text for them and the store doesn't know them.")
     return 0
@@ -223,19 +173,8 @@ def _recorded_lines(store: Store, judge: RecordedJudge) -> tuple[pa.Table, int]:
     missing = missing.filter(pc.invert(pc.is_in(missing, stated["command_id"].combine_chunks())))
     if not len(missing):
         return stated, 0
-    known = _known(store, missing).select(["command_id", "platform", "command_line"])
+    known = known_lines(store, missing).select(["command_id", "platform", "command_line"])
     return pa.concat_tables([stated, known.cast(stated.schema)]), len(missing) - known.num_rows
-
-
-def _known(store: Store, ids: pa.Array) -> pa.Table:
-    """LINES of those ids that the store has seen; a scan, since asking for an unknown id is an error there."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from cmdclf.store import LINES
-
-    found = [batch.select(LINES.names).filter(pc.is_in(batch["command_id"], ids)) for batch in store.lines()]
-    return pa.Table.from_batches(found, LINES)
 
 
 def _export(store: Store, args: argparse.Namespace) -> int:
@@ -250,23 +189,10 @@ def _export(store: Store, args: argparse.Namespace) -> int:
         )
     verdicts = store.verdicts()
     ids = verdicts["command_id"].combine_chunks()
-    lines = _known(store, ids).combine_chunks()
+    lines = known_lines(store, ids).combine_chunks()
     where = pc.index_in(ids, value_set=lines["command_id"].combine_chunks())
     for place, name in ((1, "platform"), (2, "command_line")):
         verdicts = verdicts.add_column(place + 1, name, pc.take(lines[name], where))
     write_table(verdicts, args.out)
     say(f"{verdicts.num_rows:,} verdicts written to {args.out}, {lines.num_rows:,} of them with their command line.")
     return 0
-
-
-def _show(report: LabelReport, judge: str) -> None:
-    say(
-        f"{judge}: {report.asked:,} lines, {report.answered:,} answered ({report.new:,} now),"
-        f" {report.pending:,} pending;"
-        f" {report.benign:,} benign, {report.malicious:,} malicious, {report.unsure:,} unsure"
-        f" ({report.vetoed:,} vetoed); {report.cost_usd:.4f} USD"
-    )
-    for note, count in report.notes.items():
-        say(f"  {count:,} x {note}")
-    if report.stopped:
-        say(f"cmdclf label: stopped early: {report.stopped}; what was answered is kept", file=sys.stderr)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cmdclf.labels._pace import retry_after_s
 from cmdclf.labels.verdict import clean_reply
 
 if TYPE_CHECKING:
     from openai import APIStatusError, OpenAIError
 
-    from cmdclf.labels.openai_judge import OpenAIJudge
-
-__all__ = ["Fault", "explain", "fault_of"]
+__all__ = ["Fault", "explain", "fault_in", "fault_of"]
 
 _RETRIED = (408, 409, 429)
 
@@ -63,10 +62,10 @@ def fault_of(error: OpenAIError | ValueError | RecursionError) -> Fault:
     if not isinstance(error, APIStatusError):
         # A body that is no JSON although its status was 200, and the like.
         return Fault(clean_reply(error, 300), "unreadable reply", retry=True)
-    status, code = error.status_code, str(error.code or "")
+    status, codes = error.status_code, [str(error.code or ""), str(error.type or "")]
     said = clean_reply(_said(error), 300)
-    if code in _QUOTA:
-        return Fault(f"the account's quota is used up ({code})", code, status, stops=True)
+    if quota := next((code for code in codes if code in _QUOTA), "payment required" if status == 402 else ""):
+        return Fault(f"the account's quota is used up ({quota})", quota, status, stops=True)
     if status in (401, 403):
         return Fault(
             f"it refuses the key ({status}): {said}", "key refused", status, fatal=True, remedy="Check OPENAI_API_KEY"
@@ -81,20 +80,41 @@ def fault_of(error: OpenAIError | ValueError | RecursionError) -> Fault:
         )
     if status in _RETRIED or status >= 500:
         return Fault(
-            f"status {status}: {said}", f"status {status}", status, retry=True, retry_after_s=_retry_after(error)
+            f"status {status}: {said}",
+            f"status {status}",
+            status,
+            retry=True,
+            retry_after_s=retry_after_s(error.response.headers),
         )
     return Fault(
         f"it refuses the request ({status}): {said}",
         f"refused by the server ({status})",
         status,
-        of_line=code in _OF_LINE,
-        remedy="Check that the model knows structured output and the chosen effort",
+        of_line=any(code in _OF_LINE for code in codes),
+        remedy="Check that the model knows the chosen effort and the API (--api chat or responses)",
     )
 
 
-def explain(fault: Fault, judge: OpenAIJudge) -> str:
+def fault_in(body: object) -> Fault | None:
+    """The failure that a reply of status 200 reports, or None: some servers word their errors so, responses too."""
+    if not isinstance(body, dict):
+        return Fault("its reply is no JSON object", "unreadable reply", retry=True)
+    error = body.get("error")
+    if not isinstance(error, dict) or not error:
+        failed = body.get("status") in ("failed", "cancelled")
+        return Fault("it reports a failure without a cause", "failed at the server", retry=True) if failed else None
+    code = clean_reply(error.get("code") or error.get("type"), 60)
+    if code in _QUOTA:
+        return Fault(f"the account's quota is used up ({code})", code, stops=True)
+    said = clean_reply(error.get("message"), 300)
+    if code in _OF_LINE:
+        return Fault(said, f"refused by the server ({code})", of_line=True)
+    return Fault(f"it reports a failure ({code}): {said}", "failed at the server", retry=True)
+
+
+def explain(fault: Fault, base_url: str | None) -> str:
     """A sentence that names server and fault."""
-    return f"the server {judge.base_url or 'api.openai.com'} can't judge: {fault.message}"
+    return f"the server {base_url or 'api.openai.com'} can't judge: {fault.message}"
 
 
 def _said(error: APIStatusError) -> str:
@@ -102,15 +122,3 @@ def _said(error: APIStatusError) -> str:
     if isinstance(body, dict) and isinstance(body.get("message"), str):
         return str(body["message"])
     return str(error.message)
-
-
-def _retry_after(error: APIStatusError) -> float | None:
-    """Seconds from `retry-after-ms` or `retry-after`; dates and nonsense count as not given."""
-    for header, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            seconds = float(error.response.headers.get(header, "")) / unit
-        except ValueError:
-            continue
-        if 0 <= seconds < float("inf"):
-            return seconds
-    return None

@@ -9,7 +9,11 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from cmdclf.labels.verdict import Verdict
 
-__all__ = ["Answer", "Judge", "JudgeRequest", "Unanswered"]
+__all__ = ["PAID_FOR", "Answer", "Judge", "JudgeRequest", "Unanswered"]
+
+#: Names of the judges whose verdicts cost money: a line that one of them has answered for a model under a prompt is not
+#: put to the other.
+PAID_FOR = ("openai", "batch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ class Judge(Protocol):
     """Whoever gives verdicts.
 
     `name`, `model` and `prompt_sha256` together say whether two verdicts are of the same judge, so that no line is
-    put to the same judge twice; None in `model` or `prompt_sha256` means that it makes no difference.
+    put to the same judge twice; None in `model` or `prompt_sha256` means that it makes no difference. A judge may have
+    an attribute `answered_as`, a tuple of names: verdicts under any of them count as its own.
     """
 
     @property

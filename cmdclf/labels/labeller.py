@@ -14,8 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.errors import JudgeError
+from cmdclf.labels.asked import AskedLines
 from cmdclf.labels.guard import guard as guard_lines
 from cmdclf.labels.judge import Judge, Unanswered
+from cmdclf.labels.openai_judge import OpenAIJudge
 from cmdclf.labels.requests import requests_for
 from cmdclf.labels.tables import with_command_id
 from cmdclf.labels.verdict import PERSON, Verdict, verdicts_table
@@ -71,6 +73,7 @@ def label_lines(
     progress: bool = False,
     batch: int = 64,
     guard: bool = True,
+    again: bool = False,
 ) -> LabelReport:
     """Put the lines to the judge and its verdicts into the ledger; a line that it has answered is not asked again.
 
@@ -86,6 +89,7 @@ def label_lines(
         progress: report on stderr.
         batch: most verdicts in one transaction.
         guard: False trusts the judge's `benign` in any case.
+        again: a live judge is also asked about lines that are out in a batch file under its model and prompt.
 
     Raises:
         JudgeError: the judge can't answer at all. What it answered before is in the ledger.
@@ -93,6 +97,9 @@ def label_lines(
     lines = _distinct(lines)
     done = judge_verdicts(store, judge, lines["command_id"].combine_chunks())["command_id"].combine_chunks()
     todo = lines.filter(pc.invert(pc.is_in(lines["command_id"], done)))
+    out = {} if again or not isinstance(judge, OpenAIJudge) else _out(store, judge)
+    waits = pc.is_in(todo["command_id"], value_set=pa.array(list(out), pa.string()))
+    todo, waiting = todo.filter(pc.invert(waits)), pc.sum(waits).as_py() or 0
     run = _Run(store, judge, batch)
     with Progress(f"asking {judge.name}", todo.num_rows, unit="lines", enabled=progress) as shown:
         for start in range(0, todo.num_rows, _CHUNK):
@@ -102,7 +109,12 @@ def label_lines(
                     shown.update()
             if run.stopped:
                 break
-    return run.report(lines["command_id"].combine_chunks(), todo.num_rows)
+    report = run.report(lines["command_id"].combine_chunks(), todo.num_rows)
+    return dataclasses.replace(report, notes={**report.notes, "out in a batch": waiting}) if waiting else report
+
+
+def _out(store: Store, judge: OpenAIJudge) -> dict[str, str]:
+    return AskedLines.of(store).out(model=judge.model, prompt_sha256=judge.prompt_sha256)
 
 
 class _Run:
@@ -198,7 +210,12 @@ def _uninterrupted() -> Generator[None, None, None]:
 
 def judge_verdicts(store: Store, judge: Judge, ids: pa.Array | None) -> pa.Table:
     """VERDICTS: this very judge's latest verdict (name, model and prompt) on each line that it has answered."""
-    return store.verdicts(ids, judge=judge.name, model=judge.model, prompt_sha256=judge.prompt_sha256)
+    names: tuple[str, ...] = getattr(judge, "answered_as", (judge.name,))
+    found = pa.concat_tables(
+        store.verdicts(ids, judge=name, model=judge.model, prompt_sha256=judge.prompt_sha256) for name in names
+    )
+    latest = found.group_by("command_id", use_threads=False).aggregate([("seq", "max")])["seq_max"]
+    return found.filter(pc.is_in(found["seq"], latest.combine_chunks())).sort_by("command_id")
 
 
 def standing_verdicts(store: Store, ids: pa.Array | None = None, judge: Judge | None = None) -> pa.Table:

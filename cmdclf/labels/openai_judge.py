@@ -4,67 +4,98 @@ from __future__ import annotations
 
 import asyncio
 import os
-import queue
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cmdclf.errors import JudgeError
-from cmdclf.labels._reply import Usage, read_reply
-from cmdclf.labels._server import Fault, explain, fault_of
-from cmdclf.labels.judge import Answer, JudgeRequest, Unanswered
+from cmdclf.labels._pace import Pace
+from cmdclf.labels._reply import Usage
+from cmdclf.labels._server import explain, fault_of
+from cmdclf.labels._wire import Dialect, checked_api
+from cmdclf.labels._work import Work
+from cmdclf.labels.judge import PAID_FOR, Answer, JudgeRequest
 from cmdclf.labels.prompt import Prompt
-from cmdclf.labels.verdict import Verdict
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai import AsyncOpenAI, OpenAI
 
-__all__ = ["OpenAIJudge"]
+__all__ = ["MODEL_VARIABLE", "OpenAIJudge", "chosen_model"]
 
-#: After so many requests in a row that failed for good, the server is taken to be away.
-_GIVE_UP_AFTER = 8
+#: The environment's setting for the model where none is named: the one place for a default.
+MODEL_VARIABLE = "CMDCLF_MODEL"
+
+
+def chosen_model(named: str | None) -> str:
+    """The model that is named, else the environment's `CMDCLF_MODEL`.
+
+    The package has no default of its own: providers retire names, and a label is the label of its model.
+
+    Raises:
+        JudgeError: neither names one.
+    """
+    model = named or os.environ.get(MODEL_VARIABLE, "")
+    if not model:
+        raise JudgeError(
+            "the setting 'model' is missing",
+            remedy=f"Name a model that the server offers (--model NAME, or the environment's {MODEL_VARIABLE});"
+            " 'cmdclf doctor' lists them",
+        )
+    return model
 
 
 class OpenAIJudge:
-    """Verdicts by a language model behind `POST {base_url}/chat/completions` with strict structured output.
+    """Verdicts by a language model behind an OpenAI-compatible server, with strict structured output.
 
-    A refusal, an answer that was cut off and one that isn't the JSON that was asked for leave the line unanswered, with
-    a note. A used-up quota and the cost ceiling end the run: requests in flight are still taken in.
+    A server that knows no JSON schema is asked for any JSON object from then on, and one that doesn't know that either
+    in words alone; the verdicts' notes say so. A refusal, an answer that was cut off and one that isn't the JSON that
+    was asked for leave the line unanswered, with a note. Rate-limit headers slow the requests down before the server
+    has to refuse any. A used-up quota and the cost ceiling end the run: requests in flight are still taken in.
 
     Args:
-        model: which model is asked. There is no default: providers retire names, and a label is the label of its model.
+        model: which model is asked; None takes the environment's `CMDCLF_MODEL`.
         base_url: the server, for instance `http://127.0.0.1:8000/v1`; None is OpenAI's.
         api_key: None takes the environment's `OPENAI_API_KEY`; a server of your own takes any text.
-        effort: `reasoning_effort`, sent only where set; which values exist depends on the model.
+        api: `chat` (`/chat/completions`, which every server has) or `responses`.
+        effort: reasoning effort, sent only where set; which values exist depends on the model.
         prompt: instructions; None takes the bundled ones.
         budget_usd: the ceiling over all calls of this object; needs the prices.
         usd_per_million_in, usd_per_million_out: prices per million prompt and completion tokens.
+        usd_per_million_cached: price of prompt tokens that the server had in its cache; None: as any other.
         concurrency: most requests at the same time.
         max_completion_tokens: bound for one answer, reasoning included.
         max_retries: further attempts after 408, 409, 429, 5xx, time-outs and lost connections.
         backoff_s: wait before the first retry, doubled each time; a server's `retry-after` goes before.
-        max_backoff_s: no wait is longer.
+        max_backoff_s: no wait is longer, neither before a retry nor for a rate limit.
         timeout_s: for one attempt.
         check_model: ask the server for its models before the first request.
+
+    Attributes:
+        spent_usd: what this object has paid so far.
+        usage: the tokens that servers counted for it so far.
+        offer: what the server said about the model, once asked.
 
     Raises:
         JudgeError: a setting is missing or impossible.
     """
 
     name = "openai"
+    #: Verdicts of the same model under the same prompt that came through batch files are not paid for again.
+    answered_as = PAID_FOR
 
     def __init__(
         self,
-        model: str | None,
+        model: str | None = None,
         *,
         base_url: str | None = None,
         api_key: str | None = None,
+        api: str = "chat",
         effort: str | None = None,
         prompt: Prompt | None = None,
         budget_usd: float | None = None,
         usd_per_million_in: float = 0.0,
         usd_per_million_out: float = 0.0,
+        usd_per_million_cached: float | None = None,
         concurrency: int = 8,
         max_completion_tokens: int = 4000,
         max_retries: int = 5,
@@ -73,11 +104,6 @@ class OpenAIJudge:
         timeout_s: float = 120.0,
         check_model: bool = True,
     ) -> None:
-        if not model:
-            raise JudgeError(
-                "the setting 'model' is missing",
-                remedy="Name a model that the server offers (--model NAME); 'cmdclf doctor' lists them",
-            )
         if budget_usd is not None and usd_per_million_in <= 0 and usd_per_million_out <= 0:
             raise JudgeError(
                 "a cost ceiling needs prices",
@@ -87,18 +113,15 @@ class OpenAIJudge:
             raise JudgeError(f"the setting 'budget_usd' must be above 0, not {budget_usd}")
         if concurrency < 1 or max_retries < 0 or max_completion_tokens < 1:
             raise JudgeError("concurrency and max_completion_tokens must be at least 1, max_retries at least 0")
-        key = api_key or os.environ.get("OPENAI_API_KEY") or ("none" if base_url else None)
-        if key is None:
-            raise JudgeError(
-                "no API key is set", remedy="Set the environment variable OPENAI_API_KEY, or give base_url of a server"
-            )
-        self.model = model
+        self.model = chosen_model(model)
+        self.dialect = Dialect(checked_api(api))
         self.base_url = base_url
         self.effort = effort or ""
         self.prompt = prompt or Prompt()
         self.budget_usd = budget_usd
         self.usd_per_million_in = usd_per_million_in
         self.usd_per_million_out = usd_per_million_out
+        self.usd_per_million_cached = usd_per_million_in if usd_per_million_cached is None else usd_per_million_cached
         self.concurrency = concurrency
         self.max_completion_tokens = max_completion_tokens
         self.max_retries = max_retries
@@ -106,10 +129,12 @@ class OpenAIJudge:
         self.max_backoff_s = max_backoff_s
         self.timeout_s = timeout_s
         self.check_model = check_model
-        self._api_key = key
+        self._api_key = _key(api_key, base_url)
         self._checked = False
-        #: what this object has paid so far, in USD
+        self.pace = Pace(max_backoff_s)
         self.spent_usd = 0.0
+        self.usage = Usage(0, 0)
+        self.offer = ""
 
     def __repr__(self) -> str:
         return f"OpenAIJudge(model={self.model!r}, base_url={self.base_url!r})"  # never the key
@@ -139,9 +164,9 @@ class OpenAIJudge:
         if not requests:
             return
         if self.check_model and not self._checked:
-            self.preflight()
+            self.offer = self.preflight()
             self._checked = True
-        work = _Work(self, requests)
+        work = Work(self, requests)
         thread = threading.Thread(target=work.run, name="cmdclf-judge", daemon=True)
         thread.start()
         try:
@@ -156,23 +181,23 @@ class OpenAIJudge:
             work.cancel()
             thread.join()
 
+    def files_client(self) -> OpenAI:
+        """A client for the server's files and batches; it retries what can be retried."""
+        from openai import OpenAI
+
+        return OpenAI(api_key=self._api_key, base_url=self.base_url, timeout=self.timeout_s, max_retries=2)
+
     def client(self) -> AsyncOpenAI:
         """A client of the server. Its own retries are off: they would retry a used-up quota too."""
         from openai import AsyncOpenAI
 
         return AsyncOpenAI(api_key=self._api_key, base_url=self.base_url, timeout=self.timeout_s, max_retries=0)
 
-    def settings(self, request: JudgeRequest) -> dict[str, Any]:
-        """The body of one request to `/chat/completions`."""
-        return self.prompt.chat_body(
-            request, self.model, effort=self.effort, max_completion_tokens=self.max_completion_tokens
-        )
-
     def cost_usd(self, usage: Usage) -> float:
         """What an answer costs by the prices of this judge."""
-        return (
-            usage.prompt_tokens * self.usd_per_million_in + usage.completion_tokens * self.usd_per_million_out
-        ) / 1_000_000
+        fresh = usage.prompt_tokens - usage.cached_tokens
+        paid = fresh * self.usd_per_million_in + usage.cached_tokens * self.usd_per_million_cached
+        return (paid + usage.completion_tokens * self.usd_per_million_out) / 1_000_000
 
     async def _preflight(self) -> str:
         from openai import OpenAIError
@@ -184,7 +209,7 @@ class OpenAIJudge:
                 fault = fault_of(error)
                 if fault.status in (404, 405, 501):  # small servers have no model list; the first request will tell
                     return f"{self.model}: the server lists no models"
-                raise JudgeError(explain(fault, self), remedy=fault.remedy) from None
+                raise JudgeError(explain(fault, self.base_url), remedy=fault.remedy) from None
         listed = {model.id: model for model in getattr(page, "data", None) or [] if getattr(model, "id", None)}
         if self.model not in listed:
             names = sorted(listed)
@@ -197,151 +222,13 @@ class OpenAIJudge:
         return f"{self.model}: offered by the server" + (f", which shuts it down on {end}" if end else "")
 
 
-class _Work:
-    """The requests of one call of `judge`, on an event loop in a thread of their own."""
-
-    def __init__(self, judge: OpenAIJudge, requests: Sequence[JudgeRequest]) -> None:
-        self.judge = judge
-        self.out: queue.SimpleQueue[Answer | BaseException | None] = queue.SimpleQueue()
-        self._waiting = iter(requests)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._cancelled = threading.Event()
-        self._stopped = False
-        self._reserved_usd = 0.0
-        self._failures = 0
-
-    def run(self) -> None:
-        """Ask everything; the queue ends with None or with the error that ended it."""
-        end: BaseException | None = None
-        try:
-            asyncio.run(self._main())
-        except asyncio.CancelledError:
-            pass  # the caller closed the iterator and reads no further
-        except BaseException as error:  # raised again in the caller's thread
-            end = error
-        self.out.put(end)
-
-    def answers(self) -> Iterator[Answer]:
-        """Answers until the work is done; an error that ended it is raised."""
-        while (answer := self.out.get()) is not None:
-            if isinstance(answer, BaseException):
-                raise answer
-            yield answer
-
-    def leftovers(self) -> list[Answer]:
-        """Answers that came in and nobody has taken yet."""
-        rest: list[Answer] = []
-        while not self.out.empty():
-            answer = self.out.get()
-            if isinstance(answer, Verdict | Unanswered):
-                rest.append(answer)
-        return rest
-
-    def cancel(self) -> None:
-        """Drop what is in flight; harmless when all is done."""
-        self._cancelled.set()
-        loop, task = self._loop, self._task
-        if loop is not None and task is not None:
-            try:
-                loop.call_soon_threadsafe(task.cancel)
-            except RuntimeError:
-                return  # the loop has closed: nothing is in flight
-
-    async def _main(self) -> None:
-        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
-        if self._cancelled.is_set():
-            return
-        async with self.judge.client() as client:
-            workers = [asyncio.create_task(self._worker(client)) for _ in range(self.judge.concurrency)]
-            try:
-                await _first_error(workers)
-            finally:
-                for worker in workers:
-                    worker.cancel()
-                await asyncio.gather(*workers, return_exceptions=True)
-
-    async def _worker(self, client: AsyncOpenAI) -> None:
-        while not self._stopped:
-            # Answers that nobody has committed yet are lost in a kill: don't run far ahead of the caller.
-            while self.out.qsize() > self.judge.concurrency:
-                await asyncio.sleep(0.005)
-            request = next(self._waiting, None)
-            if request is None:
-                return
-            bound = self._bound(request)
-            if not await self._afford(bound, request):
-                return
-            self._reserved_usd += bound
-            try:
-                answer = await self._ask(client, request)
-            finally:
-                self._reserved_usd -= bound
-            self.judge.spent_usd += answer.cost_usd
-            self._stopped = self._stopped or (isinstance(answer, Unanswered) and answer.stop)
-            self.out.put(answer)
-
-    async def _afford(self, bound: float, request: JudgeRequest) -> bool:
-        """Whether this request keeps the run below its ceiling; waits for requests in flight where they decide it."""
-        ceiling = self.judge.budget_usd
-        if ceiling is None:
-            return True
-        while self.judge.spent_usd + self._reserved_usd + bound > ceiling:
-            if self._stopped:
-                return False
-            if self._reserved_usd <= 1e-12:
-                self._stopped = True
-                self.out.put(Unanswered(request.command_id, "cost ceiling reached", stop=True))
-                return False
-            await asyncio.sleep(0.005)
-        return not self._stopped
-
-    def _bound(self, request: JudgeRequest) -> float:
-        """The most that one request can cost, in USD: half a token per byte of prompt, and a full answer."""
-        size = sum(len(message["content"].encode()) for message in self.judge.prompt.messages(request))
-        return self.judge.cost_usd(Usage(size // 2 + 500, self.judge.max_completion_tokens))
-
-    async def _ask(self, client: AsyncOpenAI, request: JudgeRequest) -> Answer:
-        from openai import OpenAIError
-
-        start = time.monotonic()
-        for attempt in range(self.judge.max_retries + 1):
-            try:
-                completion = await client.chat.completions.create(**self.judge.settings(request))
-            except (OpenAIError, ValueError, RecursionError) as error:  # the client lets json's own errors through
-                fault = fault_of(error)
-                if fault.stops:
-                    return Unanswered(request.command_id, fault.message, stop=True)
-                if fault.fatal:
-                    raise JudgeError(explain(fault, self.judge), remedy=fault.remedy) from None
-                if fault.retry and attempt < self.judge.max_retries:
-                    await asyncio.sleep(self._wait_s(fault, attempt))
-                    continue
-                return self._failed(request, fault)
-            self._failures = 0
-            return read_reply(completion, request, self.judge, latency_s=time.monotonic() - start)
-        raise AssertionError("unreachable: the last attempt returns")
-
-    def _wait_s(self, fault: Fault, attempt: int) -> float:
-        wait = self.judge.backoff_s * 2.0**attempt if fault.retry_after_s is None else fault.retry_after_s
-        return max(0.0, min(wait, self.judge.max_backoff_s))
-
-    def _failed(self, request: JudgeRequest, fault: Fault) -> Answer:
-        """The line stays pending; a server that fails every time ends the run."""
-        if not fault.of_line:
-            self._failures += 1
-        if self._failures >= _GIVE_UP_AFTER:
-            raise JudgeError(
-                f"{self._failures} requests in a row failed: {explain(fault, self.judge)}", remedy=fault.remedy
-            )
-        return Unanswered(request.command_id, fault.note)
-
-
-async def _first_error(tasks: list[asyncio.Task[None]]) -> None:
-    """Wait for all tasks; the first one that fails ends the waiting with its error."""
-    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-    for task in done:
-        task.result()
+def _key(api_key: str | None, base_url: str | None) -> str:
+    key = api_key or os.environ.get("OPENAI_API_KEY") or ("none" if base_url else None)
+    if key is None:
+        raise JudgeError(
+            "no API key is set", remedy="Set the environment variable OPENAI_API_KEY, or give base_url of a server"
+        )
+    return key
 
 
 def _in_loop() -> bool:

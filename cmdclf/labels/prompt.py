@@ -14,7 +14,10 @@ from cmdclf.labels.judge import JudgeRequest
 from cmdclf.labels.verdict import LABELS
 from cmdclf.resources import data_path
 
-__all__ = ["ANSWER_SCHEMA", "Bounded", "Prompt", "bound_text"]
+__all__ = ["ANSWER_SCHEMA", "DEFAULT_PROMPT", "Bounded", "Prompt", "bound_text"]
+
+#: The bundled prompt that is used where none is named.
+DEFAULT_PROMPT = "judge-v1"
 
 #: Strict structured output: every property required, nothing else allowed. `injection_suspected` and `reason` stand
 #: before the verdict so that a model that writes in order has looked at the line before it decides.
@@ -76,7 +79,7 @@ class Prompt:
     """The instructions from a Markdown file, and how a request is put into words.
 
     Args:
-        path: the prompt; None takes the bundled `prompts/judge-v1.md`.
+        path: the prompt's file, or the name of a bundled version (`judge-v1`); None takes the bundled default.
         max_chars: bound for the command line; the parent gets a quarter of it, the decoded texts half of it together.
 
     Raises:
@@ -86,7 +89,7 @@ class Prompt:
     def __init__(self, path: str | Path | None = None, *, max_chars: int = 4000) -> None:
         if max_chars < 256:
             raise JudgeError(f"max_chars must be at least 256, not {max_chars}")
-        self.path = data_path("prompts", "judge-v1.md") if path is None else Path(path)
+        self.path = _file_of(Path(path or DEFAULT_PROMPT))
         self.max_chars = max_chars
         try:
             self.system = self.path.read_text(encoding="utf-8").strip()
@@ -121,22 +124,13 @@ class Prompt:
         """Chat messages: the instructions as `system`, the data as `user`."""
         return [{"role": "system", "content": self.system}, {"role": "user", "content": self.user(request)}]
 
-    def chat_body(
-        self, request: JudgeRequest, model: str, *, effort: str = "", max_completion_tokens: int = 4000
-    ) -> dict[str, Any]:
-        """The body of one request to `/chat/completions`, on the wire and in batch files alike."""
-        body: dict[str, Any] = {
-            "model": model,
-            "messages": self.messages(request),
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": "verdict", "strict": True, "schema": ANSWER_SCHEMA},
-            },
-            "max_completion_tokens": max_completion_tokens,
-        }
-        if effort:
-            body["reasoning_effort"] = effort
-        return body
+
+def _file_of(path: Path) -> Path:
+    """A bundled version by its bare name, else the path itself."""
+    if path.suffix or path.name != str(path) or path.exists():
+        return path
+    bundled = data_path("prompts", f"{path}.md")
+    return bundled if bundled.is_file() else path
 
 
 def _fence(body: str) -> str:

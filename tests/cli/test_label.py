@@ -235,6 +235,9 @@ def test_a_batch_goes_out_and_comes_back(folder, capsys):
     assert "not taken: no JSON" in capsys.readouterr().err
     assert json.loads((folder / "back.jsonl.rejects.jsonl").read_text())["row"] == 3
     assert label(folder, *export, folder / "c") == 0
+    assert "1 lines are out in a batch" in capsys.readouterr().out
+    assert not (folder / "c").exists()
+    assert label(folder, *export, folder / "c", "--again") == 0
     assert len((folder / "c/part-0001.jsonl").read_text().splitlines()) == 1
 
 

@@ -4,12 +4,19 @@ import json
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cmdclf.errors import JudgeError
-from cmdclf.labels import label_lines
-from cmdclf.labels.batch import BatchJudge, custom_id, write_batch
+from cmdclf.labels import JudgeRequest, OpenAIJudge, label_lines
+from cmdclf.labels._rejects import Rejects
+from cmdclf.labels.batch import BatchJudge
+from cmdclf.labels.batch_export import custom_id, write_batch
 from cmdclf.labels.prompt import Prompt
 from cmdclf.labels.requests import requests_for
+
+from .openai_server import MODEL, completion, openai_server
+from .openai_server import answer as live_answer
 
 LINES = ["whoami", "net user svc-app P4ssw0rd!x /add", "ipconfig /all", "hostname", "vssadmin list shadows"]
 
@@ -112,7 +119,7 @@ def test_a_damaged_row_is_set_aside_and_the_rest_taken(asked, tmp_path, row, rea
     _, ids, _, _ = asked
     judge = BatchJudge([results(tmp_path / "r", [answer(ids[0]), row, answer(ids[1])])], "m")
     assert judge.command_ids == ids[:2]
-    assert [(r.row, reason in r.reason) for r in judge.rejects] == [(2, True)]
+    assert [(r.row, reason in r.reason) for r in judge.rejects.first] == [(2, True)]
 
 
 def test_deeply_nested_json_is_a_damaged_row(asked, tmp_path):
@@ -128,8 +135,9 @@ def test_contradictory_results_leave_the_line_pending(asked, store, tmp_path):
     judge = BatchJudge([results(tmp_path / "r", rows)], "m")
     report = label_lines(store, judge, lines)
     assert report.answered == 1
-    assert judge.repeated == 2
-    assert [r.reason for r in judge.rejects] == ["results contradict each other"]
+    assert judge.repeated == 1
+    assert judge.command_ids == [ids[1]]
+    assert {(r.row, r.reason) for r in judge.rejects.first} == {(n, "results contradict each other") for n in (1, 3)}
 
 
 def test_a_line_that_was_never_asked_is_set_aside(asked, tmp_path):
@@ -137,7 +145,7 @@ def test_a_line_that_was_never_asked_is_set_aside(asked, tmp_path):
     judge = BatchJudge([results(tmp_path / "r", [answer("a" * 32), answer(ids[0])])], "m")
     judge.refuse_unknown(ids)
     assert judge.command_ids == ids[:1]
-    assert judge.reasons() == {"about a line that is not known here": 1}
+    assert judge.rejects.counts == {"about a line that is not known here": 1}
 
 
 def test_the_guard_vetoes_a_batch_as_any_judge(lines_of, store, tmp_path):
@@ -150,3 +158,124 @@ def test_the_guard_vetoes_a_batch_as_any_judge(lines_of, store, tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(JudgeError, match="can't be read"):
         BatchJudge([tmp_path / "none"], "m")
+
+
+def test_parts_end_at_the_most_requests_and_at_the_most_bytes(lines_of, tmp_path):
+    requests = requests_for(lines_of(*[f"tool /n {i}" for i in range(9)]))
+    whole = write_batch(requests, tmp_path / "whole", Prompt(), "m").files[0].read_bytes()
+    longest = max(len(row) for row in whole.splitlines(keepends=True))
+    parts = write_batch(requests, tmp_path / "b", Prompt(), "m", part_bytes=2 * longest)
+    assert len(parts.files) == 5
+    assert all(file.stat().st_size <= 2 * longest for file in parts.files)
+    assert b"".join(file.read_bytes() for file in parts.files) == whole
+    for wrong in ({"part_lines": 50_001}, {"part_lines": 0}, {"part_bytes": 200_000_001}, {"part_bytes": 100}):
+        with pytest.raises(JudgeError, match="part_"):
+            write_batch(requests, tmp_path / f"{wrong}", Prompt(), "m", **wrong)
+
+
+def test_an_export_that_was_killed_is_made_again_in_its_folder(lines_of, tmp_path):
+    requests = requests_for(lines_of(*LINES))
+
+    def killed():
+        yield from requests[:3]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_batch(killed(), tmp_path / "b", Prompt(), "m", part_lines=2)
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["part-0001.jsonl"]
+    assert write_batch(requests, tmp_path / "b", Prompt(), "m", part_lines=2).requests == 5
+
+
+def test_rows_for_the_responses_api_name_it_and_its_results_are_read(asked, lines_of, store, tmp_path):
+    lines, ids, _, _ = asked
+    parts = write_batch(requests_for(lines), tmp_path / "r", Prompt(), "m", api="responses")
+    rows = [json.loads(row) for row in parts.files[0].read_text().splitlines()]
+    assert {row["url"] for row in rows} == {"/v1/responses"}
+    assert all(row["body"]["text"]["format"]["strict"] for row in rows)
+    content = json.dumps({k: v for k, v in answer(ids[0], "unsure").items() if k != "custom_id"})
+    body = {
+        "output": [{"type": "message", "content": [{"type": "output_text", "text": content}]}],
+        "status": "completed",
+    }
+    row = {"custom_id": custom_id(ids[0], Prompt().sha256), "response": {"status_code": 200, "body": body}}
+    assert label_lines(store, BatchJudge([results(tmp_path / "f", [row])], "m"), lines).unsure == 1
+
+
+def test_a_line_that_the_model_answered_live_is_not_taken_from_a_batch_and_the_other_way_round(asked, store, tmp_path):
+    lines, ids, _, _ = asked
+    with openai_server(lambda *_: completion(live_answer())) as server:
+        judge = OpenAIJudge(MODEL, base_url=server.url)
+        label_lines(store, judge, lines.slice(0, 2))
+        batch = BatchJudge([results(tmp_path / "r", map(answer, ids[:4]))], MODEL)
+        assert label_lines(store, batch, lines).new == 2
+        report = label_lines(store, judge, lines)
+        assert (report.answered, report.new) == (5, 1)
+        assert len(server.bodies) == 3
+        assert label_lines(store, OpenAIJudge("large-judge", base_url=server.url), lines).new == 5  # another model
+    assert len(store.verdict_history(ids[0])) == 2
+
+
+def test_an_answer_that_contradicts_the_ledger_is_set_aside_and_the_ledger_stands(asked, tmp_path):
+    _, ids, _, _ = asked
+    judge = BatchJudge([results(tmp_path / "r", [answer(ids[0]), answer(ids[1])])], "m")
+    judge.refuse_contradictions({ids[0]: "malicious", ids[1]: "benign"})
+    assert judge.command_ids == [ids[1]]
+    assert judge.rejects.counts == {"contradicts the verdict in the ledger": 1}
+
+
+def test_answers_that_differ_in_the_suspicion_of_injection_contradict_each_other(asked, tmp_path):
+    _, ids, _, _ = asked
+    rows = [answer(ids[0]), answer(ids[0], injection_suspected=True)]
+    judge = BatchJudge([results(tmp_path / "r", rows)], "m")
+    assert judge.command_ids == []
+    assert judge.failed == {ids[0]}
+
+
+def test_a_name_twice_in_a_row_and_a_request_row_are_no_answers(asked, tmp_path):
+    _, ids, rows, _ = asked
+    twice = json.dumps(answer(ids[0]))[:-1] + ', "verdict": "malicious"}'
+    judge = BatchJudge([results(tmp_path / "r", [twice, rows[0]])], "m")
+    assert judge.command_ids == []
+    assert [r.reason for r in judge.rejects.first] == ["no JSON (damaged or cut off)", "neither an answer nor an error"]
+    assert judge.failed == set()  # nothing came back about them
+
+
+def test_an_error_that_a_later_answer_mends_is_no_failure(asked, tmp_path):
+    _, ids, _, _ = asked
+    files = [results(tmp_path / "e", [provider(ids[0], status=500)]), results(tmp_path / "r", [answer(ids[0])])]
+    judge = BatchJudge(files, "m")
+    assert (judge.command_ids, judge.failed) == ([ids[0]], set())
+
+
+def test_a_file_with_a_byte_order_mark_and_carriage_returns_is_read(asked, tmp_path):
+    _, ids, _, _ = asked
+    path = tmp_path / "r"
+    path.write_bytes(b"\xef\xbb\xbf" + b"\r\n".join(json.dumps(answer(i)).encode() for i in ids[:2]))
+    assert BatchJudge([path], "m").command_ids == ids[:2]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.binary(max_size=400), st.integers(0, 400))
+def test_damage_anywhere_in_a_file_loses_no_other_row_and_invents_no_verdict(tmp_path_factory, noise, at):
+    path = tmp_path_factory.mktemp("r") / "r"
+    ids = [f"{i:032x}" for i in range(3)]
+    good = [json.dumps(answer(i, "malicious")).encode() + b"\n" for i in ids]
+    cut = good[1][: at % len(good[1])]
+    path.write_bytes(good[0] + cut + noise.replace(b"\n", b"") + b"\n" + good[2])
+    judge = BatchJudge([path], "m")
+    assert {ids[0], ids[2]} <= set(judge.command_ids) <= set(ids)
+    requests = [JudgeRequest(i, "linux", "id") for i in judge.command_ids]
+    assert {verdict.verdict for verdict in judge.judge(requests)} == {"malicious"}
+
+
+def test_what_is_set_aside_is_in_a_file_whole(asked, tmp_path):
+    _, ids, _, _ = asked
+    rows = [answer(ids[0]), "x" * 5000, answer("a" * 32)]
+    rejects = Rejects(tmp_path / "aside.jsonl")
+    judge = BatchJudge([results(tmp_path / "r", rows)], "m", rejects=rejects)
+    judge.refuse_unknown(ids)
+    rejects.close()
+    aside = [json.loads(row) for row in (tmp_path / "aside.jsonl").read_text().splitlines()]
+    assert [(row["row"], row["file"]) for row in aside] == [(2, "r"), (3, "r")]
+    assert aside[0]["text"].strip() == "x" * 5000
+    assert len(judge.rejects) == 2

@@ -114,10 +114,10 @@ def test_a_429_with_retry_after_is_tried_again():
 
 def test_the_wait_is_the_servers_or_doubles_and_never_exceeds_the_bound():
     from cmdclf.labels._server import Fault
-    from cmdclf.labels.openai_judge import _Work
+    from cmdclf.labels._work import Work
 
     judge = OpenAIJudge(MODEL, base_url="http://127.0.0.1:9/v1", backoff_s=0.5, max_backoff_s=3.0)
-    work = _Work(judge, [])
+    work = Work(judge, [])
     waits = [work._wait_s(Fault("", "", retry=True), attempt) for attempt in range(5)]
     assert waits == [0.5, 1.0, 2.0, 3.0, 3.0]
     assert work._wait_s(Fault("", "", retry_after_s=1.5), 0) == 1.5
