@@ -78,6 +78,12 @@ class Ledger(Database):
         sql = f"select seq, {_COLUMNS} from verdict where command_id = $id order by seq"  # noqa: S608
         return self._table(sql, VERDICTS, {"id": command_id}, on=self._ledger)
 
+    def verdict_ids(self, prefix: str, most: int = 10) -> list[str]:
+        """The first `most` command_ids with a verdict that begin so, in order."""
+        sql = "select distinct command_id from verdict where starts_with(command_id, $prefix) order by 1 limit $most"
+        with _translated(self.path):
+            return [i for (i,) in self._ledger.execute(sql, {"prefix": prefix, "most": most}).fetchall()]
+
     def verdict_batches(self, batch_rows: int = 10_000) -> Iterator[pa.RecordBatch]:
         """The whole ledger in batches of VERDICTS, in the order in which it was written."""
         # A connection of its own: the ledger's would end this result at its next query.
