@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmdclf.cli import _label_audit, _label_batch
+from cmdclf.cli import _label_audit, _label_batch, _label_ledger, _label_review
 from cmdclf.cli._messages import say
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from cmdclf.labels import Judge, LabelReport, RecordedJudge
+    from cmdclf.labels import Judge, LabelReport
     from cmdclf.store import Store
 
 __all__ = ["add_arguments", "run"]
@@ -30,11 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     puts = actions.add_parser("export-batch", help="lines without a verdict as batch files, ready for a provider")
     gets = actions.add_parser("import-batch", help="result and error files of a batch into the ledger")
     audits = actions.add_parser("audit", help="how far verdicts can be trusted: against the truth, with exact bounds")
-    audits.add_argument("--recorded", type=Path, metavar="FILE", help="verdicts in a file instead of the store's")
-    audits.add_argument("--truth", type=Path, metavar="FILE", help="Parquet with command_id and label")
-    audits.add_argument("--bound", type=float, default=0.995, metavar="P", help="wanted precision of benign (0.995)")
-    audits.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
-    audits.add_argument("--store", type=Path, metavar="FILE", help="the study's store (DuckDB)")
+    _label_audit.add_arguments(audits)
+    _label_review.add_actions(actions)
+    _label_ledger.add_actions(actions)
     for sub in (status, asks, takes, gives, puts, gets):
         sub.add_argument("--store", type=Path, required=True, metavar="FILE", help="the study's store (DuckDB)")
 
@@ -75,13 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pool.add_argument("--noise", type=float, default=0.0, metavar="SHARE", help="share of flipped verdicts (0)")
     pool.add_argument("--seed", type=int, default=0, metavar="N", help="which verdicts are flipped (0)")
 
-    takes.add_argument(
-        "file",
-        type=Path,
-        metavar="FILE",
-        help="Parquet or JSON lines: verdict, confidence or p_malicious, and command_line with platform, or command_id",
-    )
-    gives.add_argument("--out", type=Path, required=True, metavar="FILE", help=".parquet or .jsonl")
+    _label_ledger.add_arguments(takes, gives)
     _label_batch.add_arguments(puts, gets)
 
 
@@ -91,10 +83,14 @@ def run(args: argparse.Namespace) -> int:
     from cmdclf.store import Store
 
     if args.action == "audit":
-        return _label_audit.run(args)
+        return _label_audit.run(args, _lines)
+    if args.action == "review":
+        return _label_review.run(args, _lines)
+    if args.action in _label_ledger.ACTIONS:
+        return _label_ledger.run(args, _show)
     judge = _judge(args) if args.action == "run" else None
     # Without a file of lines, all that `run` could ask about stands in the store.
-    needed = args.action in ("status", "export") or ("lines" in args and args.lines is None)
+    needed = args.action == "status" or ("lines" in args and args.lines is None)
     if needed and not args.store.is_file():
         raise StoreError("there is no such store", file=args.store, remedy="Check the path, or run a study first")
     with Store.open(args.store) as store:
@@ -104,11 +100,13 @@ def run(args: argparse.Namespace) -> int:
             lines = _pending(store) if args.lines is None else _lines(args.lines)
             return _label_batch.export(store, lines, args)
         if args.action == "import-batch":
-            return _label_batch.take_in(store, None if args.lines is None else _lines(args.lines), _known, _show, args)
-        return {"status": _status, "import": _import, "export": _export}[args.action](store, args)
+            return _label_batch.take_in(
+                store, None if args.lines is None else _lines(args.lines), Store.known_lines, _show, args
+            )
+        return _status(store)
 
 
-def _status(store: Store, args: argparse.Namespace) -> int:
+def _status(store: Store) -> int:
     counts = store.verdict_counts().to_pylist()
     if not counts:
         say("The ledger is empty.")
@@ -184,79 +182,14 @@ def _lines(path: Path) -> pa.Table:
 
 
 def _pending(store: Store) -> pa.Table:
-    """LINES: representatives of all anomalies in the store that nobody has given a verdict on.
-
-    An anomaly that no grouping knows stands for itself.
-    """
-    import pyarrow as pa
+    """LINES: representatives of all anomalies in the store that nobody has given a verdict on."""
     import pyarrow.compute as pc
 
-    ids = pc.unique(store.anomalies()["command_id"])
-    for settings in pc.unique(store.stages()["settings"]).to_pylist():
-        groups = store.groups(settings)
-        where = pc.index_in(ids, value_set=groups["command_id"].combine_chunks())
-        ids = pc.unique(pc.coalesce(groups["representative_id"].combine_chunks().take(where), ids))
+    from cmdclf.labels.review import representatives
+
+    ids = representatives(store)
     answered = store.verdicts(ids)["command_id"].combine_chunks()
-    ids = ids.filter(pc.invert(pc.is_in(ids, answered)))
-    return store.lines_by_id(ids.take(pc.sort_indices(ids)) if len(ids) else pa.array([], pa.string()))
-
-
-def _import(store: Store, args: argparse.Namespace) -> int:
-    from cmdclf.labels import RecordedJudge, label_lines
-
-    judge = RecordedJudge(args.file, column=args.column, name=args.name)
-    lines, unknown = _recorded_lines(store, judge)
-    report = label_lines(store, judge, lines, progress=True)
-    _show(report, judge.name)
-    if unknown:
-        say(f"{unknown:,} verdicts left out: the file has no text for them and the store doesn't know them.")
-    return 0
-
-
-def _recorded_lines(store: Store, judge: RecordedJudge) -> tuple[pa.Table, int]:
-    """The lines that recorded verdicts are about, from the file or the store, and how many neither knows."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    stated = judge.lines
-    missing = judge.command_ids
-    missing = missing.filter(pc.invert(pc.is_in(missing, stated["command_id"].combine_chunks())))
-    if not len(missing):
-        return stated, 0
-    known = _known(store, missing).select(["command_id", "platform", "command_line"])
-    return pa.concat_tables([stated, known.cast(stated.schema)]), len(missing) - known.num_rows
-
-
-def _known(store: Store, ids: pa.Array) -> pa.Table:
-    """LINES of those ids that the store has seen; a scan, since asking for an unknown id is an error there."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from cmdclf.store import LINES
-
-    found = [batch.select(LINES.names).filter(pc.is_in(batch["command_id"], ids)) for batch in store.lines()]
-    return pa.Table.from_batches(found, LINES)
-
-
-def _export(store: Store, args: argparse.Namespace) -> int:
-    import pyarrow.compute as pc
-
-    from cmdclf.errors import CmdclfError
-    from cmdclf.labels.tables import write_table
-
-    if args.out.suffix not in (".parquet", ".jsonl", ".ndjson"):
-        raise CmdclfError(
-            "the output's format can't be told from its name", file=args.out, remedy="End it in .parquet or .jsonl"
-        )
-    verdicts = store.verdicts()
-    ids = verdicts["command_id"].combine_chunks()
-    lines = _known(store, ids).combine_chunks()
-    where = pc.index_in(ids, value_set=lines["command_id"].combine_chunks())
-    for place, name in ((1, "platform"), (2, "command_line")):
-        verdicts = verdicts.add_column(place + 1, name, pc.take(lines[name], where))
-    write_table(verdicts, args.out)
-    say(f"{verdicts.num_rows:,} verdicts written to {args.out}, {lines.num_rows:,} of them with their command line.")
-    return 0
+    return store.lines_by_id(ids.filter(pc.invert(pc.is_in(ids, answered))))
 
 
 def _show(report: LabelReport, judge: str) -> None:

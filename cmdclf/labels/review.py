@@ -17,7 +17,17 @@ from cmdclf.labels.person import WITHDRAWN
 from cmdclf.labels.verdict import PERSON
 from cmdclf.store import LINES, Store
 
-__all__ = ["AUDIT", "QUEUE", "REASONS", "SUSPECT", "dependents", "representatives", "review_queue"]
+__all__ = [
+    "AUDIT",
+    "QUEUE",
+    "REASONS",
+    "SUSPECT",
+    "answer_sheet",
+    "dependents",
+    "known_texts",
+    "representatives",
+    "review_queue",
+]
 
 #: Kinds of marks in the store: lines drawn for an audit, lines that confident learning suspects.
 AUDIT, SUSPECT = "audit", "suspect"
@@ -92,7 +102,7 @@ def review_queue(store: Store, *, lines: pa.Table | None = None, only: Iterable[
     if only is not None:
         wanted = set(only)
         found = {i: f for i, f in found.items() if wanted & f.reasons.keys()}
-    texts = _texts(store, lines, pa.array(sorted(found), pa.string()))
+    texts = known_texts(store, lines, pa.array(sorted(found), pa.string()))
     rows = []
     known = {row["command_id"]: row for row in standing.to_pylist()}
     for text in texts.to_pylist():
@@ -104,6 +114,24 @@ def review_queue(store: Store, *, lines: pa.Table | None = None, only: Iterable[
         rows.append({name: verdict.get(name) for name in QUEUE.names} | text | value)
     rows.sort(key=lambda r: _order(found[r["command_id"]], r["value"], r["command_id"]))
     return pa.Table.from_pylist(rows, schema=QUEUE)
+
+
+def answer_sheet(queue: pa.Table) -> pa.Table:
+    """The queue with an empty `verdict`, `reason` and `technique` for a person to fill in.
+
+    What was said before stands under `said_...`, so that it can't be taken for the person's; of lines to audit it is
+    left out, since a reviewer who sees the judge's verdict tends to repeat it.
+    """
+    blind = pa.array([AUDIT in reasons for reasons in queue["reasons"].to_pylist()], pa.bool_())
+    names = ("verdict", "judge", "model", "confidence", "reason", "technique", "vetoed_by")
+    for name in names:
+        place = queue.schema.get_field_index(name)
+        empty = pa.scalar(None, queue.schema.field(name).type)
+        queue = queue.set_column(place, f"said_{name}", pc.if_else(blind, empty, queue[name]))
+    for place, name in enumerate(("command_id", "verdict", "reason", "technique")):
+        column = queue[name] if name == "command_id" else pa.nulls(queue.num_rows, pa.string())
+        queue = queue.drop_columns([name] if name == "command_id" else []).add_column(place, name, column)
+    return queue
 
 
 def _order(found: _Found, value: float, command_id: str) -> tuple[bool, tuple[str, int], float, str]:
@@ -195,7 +223,7 @@ def _all_groups(store: Store) -> list[pa.Table]:
     return [store.groups(settings) for settings in pc.unique(store.stages()["settings"]).to_pylist()]
 
 
-def _texts(store: Store, lines: pa.Table | None, ids: pa.Array) -> pa.Table:
+def known_texts(store: Store, lines: pa.Table | None, ids: pa.Array) -> pa.Table:
     """LINES of those ids whose text somebody knows, each once."""
     known = store.known_lines(ids)
     if lines is None:

@@ -1,0 +1,199 @@
+"""`cmdclf label review`: the lines that a person should look at, as a list, a file, or one by one in the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmdclf.cli._label_ledger import say_aside
+from cmdclf.cli._messages import printable, say
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from cmdclf.store import Store
+
+__all__ = ["add_actions", "run"]
+
+_SHOWN = 4000
+_KEYS = {"b": "benign", "m": "malicious", "u": "unsure"}
+_HELP = "b benign, m malicious, u unsure (a reason may follow), s skip, z take the last one back, q quit"
+
+
+def add_actions(actions: Any) -> None:
+    """Declare the action."""
+    parser = actions.add_parser("review", help="the lines that a person should look at, and verdicts on them")
+    parser.add_argument("--store", type=Path, required=True, metavar="FILE", help="the study's store (DuckDB)")
+    parser.add_argument("--lines", type=Path, metavar="FILE", help="texts of lines that the store doesn't hold")
+    parser.add_argument(
+        "--only", action="append", metavar="REASON", help="for instance audit, suspect, vetoed; repeatable"
+    )
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="list the first N (20)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the whole queue to a .parquet or .jsonl file")
+    parser.add_argument("--take", action="store_true", help="one line after the other, verdicts from the keyboard")
+    parser.add_argument("--answers", type=Path, metavar="FILE", help="verdicts that the reviewer wrote into a file")
+    parser.add_argument("--reviewer", metavar="NAME", help="who gives the verdicts; needed with --take and --answers")
+
+
+def run(args: argparse.Namespace, read: Callable[[Path], pa.Table]) -> int:
+    """List, export, or take verdicts."""
+    from cmdclf.errors import CmdclfError, JudgeError, StoreError
+    from cmdclf.labels.person import reviewer_name
+    from cmdclf.labels.review import REASONS, answer_sheet
+    from cmdclf.labels.tables import write_table
+    from cmdclf.store import Store
+
+    if not args.store.is_file():
+        raise StoreError("there is no such store", file=args.store, remedy="Check the path, or run a study first")
+    if args.only and (wrong := [reason for reason in args.only if reason not in REASONS]):
+        raise JudgeError(f"'{wrong[0]}' is no reason", remedy=f"Reasons are {', '.join(REASONS)}")
+    if args.out is not None and args.out.suffix not in (".parquet", ".jsonl", ".ndjson"):
+        raise CmdclfError(
+            "the output's format can't be told from its name", file=args.out, remedy="End it in .parquet or .jsonl"
+        )
+    lines = None if args.lines is None else read(args.lines)
+    if args.answers is not None:
+        return _answers(args, reviewer_name(args.reviewer or ""), lines)
+    reviewer = reviewer_name(args.reviewer or "") if args.take else ""
+    with Store.open(args.store) as store:
+        queue = _queue(store, args, lines)
+    if args.out is not None:
+        write_table(answer_sheet(queue), args.out)
+        say(
+            f"{queue.num_rows:,} lines written to {args.out}, unredacted. Fill in 'verdict', then give it as --answers."
+        )
+    elif args.take:
+        return _Terminal(args.store, queue, reviewer, lines).loop()
+    else:
+        _list(queue, max(args.limit, 0))
+    return 0
+
+
+def _queue(store: Store, args: argparse.Namespace, lines: pa.Table | None) -> pa.Table:
+    from cmdclf.labels.review import review_queue
+
+    return review_queue(store, lines=lines, only=args.only)
+
+
+def _list(queue: pa.Table, limit: int) -> None:
+    if not queue.num_rows:
+        say("No line waits for a person.")
+        return
+    for row in queue.slice(0, limit).to_pylist():
+        said = row["verdict"] or "pending"
+        why = ", ".join(row["reasons"])
+        place = f"{row['command_id'][:12]}  {row['value']:5.2f}  {said:<9}  {row['platform']:<7}"
+        say(f"{place}  [{why}; {row['depends']:,} lines]")
+        say(f"    {_cut(row['command_line'], 300)}")
+    say(
+        f"{queue.num_rows:,} lines wait for a person. Judge them with --take --reviewer NAME, or in the notebook"
+        " review.py."
+    )
+
+
+def _answers(args: argparse.Namespace, reviewer: str, lines: pa.Table | None) -> int:
+    """The verdicts of a file, each as the reviewer's; rows that are none, or about unknown lines, are set aside."""
+    from cmdclf.errors import JudgeError
+    from cmdclf.labels.ledger_file import RowAside, read_ledger_file
+    from cmdclf.labels.person import record_verdict
+    from cmdclf.store import Store
+
+    read = read_ledger_file(args.answers, unanswered=True)
+    taken = 0
+    with Store.open(args.store) as store:
+        for row in read.rows.to_pylist():
+            try:
+                record_verdict(
+                    store, row["command_id"], row["verdict"], reviewer, reason=row.get("reason") or "",
+                    technique=row.get("technique") or "", lines=lines,
+                )  # fmt: skip
+                taken += 1
+            except JudgeError as error:
+                read.aside.append(RowAside(None, "about a line that is not known here", str(error)))
+    say(f"{taken:,} verdicts by {reviewer} recorded.")
+    say_aside(read, None)
+    return 0
+
+
+class _Terminal:
+    """One line after the other. The store is open only for the moment of each verdict, so that others can work."""
+
+    def __init__(self, path: Path, queue: pa.Table, reviewer: str, lines: pa.Table | None) -> None:
+        self.path = path
+        self.rows = queue.to_pylist()
+        self.reviewer = reviewer
+        self.lines = lines
+        self.given: list[int] = []
+        self.at = 0
+
+    def loop(self) -> int:
+        from cmdclf.labels.person import record_verdict, withdraw_verdict
+        from cmdclf.store import Store
+
+        say(_HELP)
+        while self.at < len(self.rows):
+            self._show(self.rows[self.at])
+            word, _, reason = (self._ask() or "q").partition(" ")
+            command_id = self.rows[self.at]["command_id"]
+            if word == "q":
+                break
+            if word == "s":
+                self.at += 1
+            elif word == "z" and self.given:
+                self.at = self.given.pop()
+                with Store.open(self.path) as store:
+                    withdraw_verdict(store, self.rows[self.at]["command_id"], self.reviewer)
+                say("taken back")
+            elif word in _KEYS:
+                with Store.open(self.path) as store:
+                    history = record_verdict(
+                        store, command_id, _KEYS[word], self.reviewer, reason=reason, lines=self.lines
+                    )
+                say(f"{_KEYS[word]}, row {history['seq'][-1].as_py()}")
+                self.given.append(self.at)
+                self.at += 1
+            else:
+                say(_HELP)
+        say(
+            f"{len(self.given):,} verdicts by {self.reviewer} recorded,"
+            f" {len(self.rows) - len(self.given):,} lines wait."
+        )
+        return 0
+
+    def _ask(self) -> str:
+        print("> ", end="", flush=True)
+        answer = sys.stdin.readline()
+        return answer.strip() or ("?" if answer else "")
+
+    def _show(self, row: dict[str, Any]) -> None:
+        import pyarrow as pa
+
+        from cmdclf.labels.guard import guard
+        from cmdclf.labels.review import AUDIT
+        from cmdclf.lines import decode_layers
+
+        say()
+        why = ", ".join(row["reasons"])
+        say(f"[{self.at + 1} of {len(self.rows)}] {row['platform']}, {row['depends']:,} lines depend on it: {why}")
+        say(f"  line     {_cut(row['command_line'], _SHOWN)}")
+        for layer in decode_layers(row["command_line"], row["platform"]):
+            say(f"  decoded  {layer.kind}: {_cut(layer.text, _SHOWN)}")
+        if row["parent_command_line"]:
+            say(f"  parent   {_cut(row['parent_command_line'], 500)}")
+        for reason in guard(pa.Table.from_pylist([row]))["reasons"][0].as_py():
+            say(f"  guard    {printable(reason)}")
+        if AUDIT in row["reasons"]:
+            say("  said     hidden, since this is an audit")
+        elif row["verdict"]:
+            who = " ".join(printable(row[name]) for name in ("judge", "model") if row[name])
+            sure = "" if row["confidence"] is None else f" ({row['confidence']:.2f})"
+            say(f"  said     {row['verdict']}{sure} by {who}: {_cut(row['reason'] or '', 500)}")
+
+
+def _cut(text: str, most: int) -> str:
+    """The text on one line, every invisible or steering character written out, bounded."""
+    more = f" ... (+{len(text) - most:,} characters)" if len(text) > most else ""
+    return printable(text[:most]) + more
