@@ -33,12 +33,12 @@ __all__ = [
 AUDIT, SUSPECT = "audit", "suspect"
 
 #: Why a line is in the queue, and how doubtful its verdict is for that alone, 0..1. The doubts are no measurement:
-#: they order reasons. A suspect's grows with its margin, a low confidence counts as what it lacks to 1.
+#: they order reasons. Half of its margin is added to a suspect's, a low confidence counts as what it lacks to 1.
 REASONS = {
     AUDIT: 0.0,
     "withdrawn": 0.9,
     "judges disagree": 0.8,
-    SUSPECT: 0.7,
+    SUSPECT: 0.4,
     "vetoed": 0.5,
     "unsure": 0.4,
     "low confidence": 0.3,
@@ -165,8 +165,8 @@ def _reasons(store: Store, standing: pa.Table, sizes: dict[str, int]) -> dict[st
         one.place = min(one.place or place, place)
     for mark in store.marks(SUSPECT).to_pylist():
         if mark["seq"] in (None, seqs.get(mark["command_id"])):  # another verdict stands now: nobody suspects that one
-            doubt = REASONS[SUSPECT] * (0.5 + (mark["value"] or 0.0))
-            found[mark["command_id"]].reasons[SUSPECT] = min(max(doubt, 0.0), 0.95)
+            doubt = REASONS[SUSPECT] + 0.5 * (mark["value"] or 0.0)
+            found[mark["command_id"]].reasons[SUSPECT] = min(max(doubt, 0.05), 0.95)
     return {command_id: one for command_id, one in found.items() if command_id not in settled}
 
 
