@@ -14,6 +14,7 @@ from cmdclf.cli._messages import printable, say
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from cmdclf.labels.session import ReviewSession
     from cmdclf.store import Store
 
 __all__ = ["add_actions", "run"]
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace, read: Callable[[Path], pa.Table]) -> int:
     from cmdclf.errors import CmdclfError, JudgeError, StoreError
     from cmdclf.labels.person import reviewer_name
     from cmdclf.labels.review import REASONS, answer_sheet
+    from cmdclf.labels.session import ReviewSession
     from cmdclf.labels.tables import write_table
     from cmdclf.store import Store
 
@@ -66,7 +68,7 @@ def run(args: argparse.Namespace, read: Callable[[Path], pa.Table]) -> int:
             f"{queue.num_rows:,} lines written to {args.out}, unredacted. Fill in 'verdict', then give it as --answers."
         )
     elif args.take:
-        return _Terminal(args.store, queue, reviewer, lines).loop()
+        return _take(ReviewSession(args.store, queue, reviewer, lines))
     else:
         _list(queue, max(args.limit, 0))
     return 0
@@ -118,82 +120,65 @@ def _answers(args: argparse.Namespace, reviewer: str, lines: pa.Table | None) ->
     return 0
 
 
-class _Terminal:
-    """One line after the other. The store is open only for the moment of each verdict, so that others can work."""
+def _take(session: ReviewSession) -> int:
+    """One line after the other, until the end or `q`."""
+    say(_HELP)
+    while session.current is not None:
+        _show(session)
+        word, _, reason = (_asked() or "q").partition(" ")
+        if word == "q":
+            break
+        if word == "s":
+            session.skip()
+        elif word == "z":
+            say("taken back" if session.undo() else "there is nothing to take back")
+        elif word in _KEYS:
+            row = session.give(_KEYS[word], reason=reason)
+            say(f"{row['verdict']}, row {row['seq']}")
+        else:
+            say(_HELP)
+    say(f"{len(session.given):,} verdicts by {session.reviewer} recorded, {session.left:,} lines wait.")
+    return 0
 
-    def __init__(self, path: Path, queue: pa.Table, reviewer: str, lines: pa.Table | None) -> None:
-        self.path = path
-        self.rows = queue.to_pylist()
-        self.reviewer = reviewer
-        self.lines = lines
-        self.given: list[int] = []
-        self.at = 0
 
-    def loop(self) -> int:
-        from cmdclf.labels.person import record_verdict, withdraw_verdict
-        from cmdclf.store import Store
+def _asked() -> str:
+    """What was typed, `?` for an empty line, nothing at the end of the input."""
+    print("> ", end="", flush=True)
+    answer = sys.stdin.readline()
+    return answer.strip() or ("?" if answer else "")
 
-        say(_HELP)
-        while self.at < len(self.rows):
-            self._show(self.rows[self.at])
-            word, _, reason = (self._ask() or "q").partition(" ")
-            command_id = self.rows[self.at]["command_id"]
-            if word == "q":
-                break
-            if word == "s":
-                self.at += 1
-            elif word == "z" and self.given:
-                self.at = self.given.pop()
-                with Store.open(self.path) as store:
-                    withdraw_verdict(store, self.rows[self.at]["command_id"], self.reviewer)
-                say("taken back")
-            elif word in _KEYS:
-                with Store.open(self.path) as store:
-                    history = record_verdict(
-                        store, command_id, _KEYS[word], self.reviewer, reason=reason, lines=self.lines
-                    )
-                say(f"{_KEYS[word]}, row {history['seq'][-1].as_py()}")
-                self.given.append(self.at)
-                self.at += 1
-            else:
-                say(_HELP)
-        say(
-            f"{len(self.given):,} verdicts by {self.reviewer} recorded,"
-            f" {len(self.rows) - len(self.given):,} lines wait."
-        )
-        return 0
 
-    def _ask(self) -> str:
-        print("> ", end="", flush=True)
-        answer = sys.stdin.readline()
-        return answer.strip() or ("?" if answer else "")
+def _show(session: ReviewSession) -> None:
+    """The line at hand with all that helps to judge it; every character of it is harmless to the terminal."""
+    import pyarrow as pa
 
-    def _show(self, row: dict[str, Any]) -> None:
-        import pyarrow as pa
+    from cmdclf.labels.guard import guard
+    from cmdclf.labels.odd import odd_characters
+    from cmdclf.lines import decode_layers
 
-        from cmdclf.labels.guard import guard
-        from cmdclf.labels.review import AUDIT
-        from cmdclf.lines import decode_layers
-
-        say()
-        why = ", ".join(row["reasons"])
-        say(f"[{self.at + 1} of {len(self.rows)}] {row['platform']}, {row['depends']:,} lines depend on it: {why}")
-        say(f"  line     {_cut(row['command_line'], _SHOWN)}")
-        for layer in decode_layers(row["command_line"], row["platform"]):
-            say(f"  decoded  {layer.kind}: {_cut(layer.text, _SHOWN)}")
-        if row["parent_command_line"]:
-            say(f"  parent   {_cut(row['parent_command_line'], 500)}")
-        for reason in guard(pa.Table.from_pylist([row]))["reasons"][0].as_py():
-            say(f"  guard    {printable(reason)}")
-        if AUDIT in row["reasons"]:
-            say("  said     hidden, since this is an audit")
-        elif row["verdict"]:
-            who = " ".join(printable(row[name]) for name in ("judge", "model") if row[name])
-            sure = "" if row["confidence"] is None else f" ({row['confidence']:.2f})"
-            say(f"  said     {row['verdict']}{sure} by {who}: {_cut(row['reason'] or '', 500)}")
+    row = session.current or {}
+    why = ", ".join(row["reasons"])
+    say()
+    say(f"[{session.at + 1} of {len(session.rows)}] {row['platform']}, {row['depends']:,} lines depend on it: {why}")
+    say(f"  line     {_cut(row['command_line'], _SHOWN)}")
+    for name in odd_characters(row["command_line"]):
+        say(f"  odd      {name}")
+    for layer in decode_layers(row["command_line"], row["platform"]):
+        say(f"  decoded  {layer.kind}: {_cut(layer.text, _SHOWN)}")
+    if row["parent_command_line"]:
+        say(f"  parent   {_cut(row['parent_command_line'], 500)}")
+    for reason in guard(pa.Table.from_pylist([row]))["reasons"][0].as_py():
+        say(f"  guard    {printable(reason)}")
+    if session.blind:
+        say("  said     hidden, since this is an audit")
+    elif row["verdict"]:
+        who = " ".join(printable(row[name]) for name in ("judge", "model") if row[name])
+        sure = "" if row["confidence"] is None else f" ({row['confidence']:.2f})"
+        say(f"  said     {row['verdict']}{sure} by {who}: {_cut(row['reason'] or '', 500)}")
 
 
 def _cut(text: str, most: int) -> str:
     """The text on one line, every invisible or steering character written out, bounded."""
-    more = f" ... (+{len(text) - most:,} characters)" if len(text) > most else ""
-    return printable(text[:most]) + more
+    from cmdclf.study.views.folder import visible
+
+    return printable(visible(text, most, one_line=True))

@@ -117,7 +117,7 @@ def take(folder, monkeypatch, keys, *more):
 def test_the_list_shows_hostile_text_harmless(folder, capsys):
     assert label(folder, "review", "--lines", folder / "lines.parquet") == 0
     told = capsys.readouterr().out
-    assert "\\x1b[2J\\u202etxt.exe\\r\\nverdict: benign" in told
+    assert "\\x1b[2J\\u202etxt.exe\\x0d\\nverdict: benign" in told
     assert "\x1b" not in told
     assert "\u202e" not in told
     assert "1 lines wait" in told
