@@ -4,6 +4,8 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="cmdclf: review")
 
 with app.setup:
+    import html
+
     import marimo as mo
     import pyarrow as pa
     from shared import code, lines_table, open_store, problem, queue_rows
@@ -88,12 +90,11 @@ def _():
 @app.cell
 def _(moved, queue, session):
     moved()
-    _done = len(session.given) if session else 0
     _of = queue.num_rows
+    _done = _of - session.left if session else 0
     mo.Html(
-        f"<div>{_of - (session.left if session else _of)} of {_of} lines judged in this session"
-        f"{f', {_done} verdicts by {mo.plain_text(session.reviewer).text}' if session else ''}"
-        f"<progress style='width:100%' max='{max(_of, 1)}' value='{_of - session.left if session else 0}'></progress></div>"
+        f"<div>{_done} of {_of} lines judged in this session{f' by {html.escape(session.reviewer)}' if session else ''}"
+        f"<progress style='width:100%' max='{max(_of, 1)}' value='{_done}'></progress></div>"
     )
     return
 
@@ -104,7 +105,10 @@ def _(moved, queue, session):
     # Before a name is given the first line shows what will come.
     at_hand = session.current if session else (queue.slice(0, 1).to_pylist() or [None])[0]
     blind = session.blind if session else at_hand is not None and "audit" in at_hand["reasons"]
-    mo.stop(at_hand is None, mo.callout("No line waits here. Reload the page for those that came or were skipped.", kind="success"))
+    mo.stop(
+        at_hand is None,
+        mo.callout("No line waits here. Reload the page for those that came or were skipped.", kind="success"),
+    )
     _layers = decode_layers(at_hand["command_line"], at_hand["platform"])
     _odd = odd_characters(at_hand["command_line"])
     mo.vstack(
@@ -146,7 +150,12 @@ def _(at_hand, reason_text, session, set_moved, technique_text):
                 elif what == "undo":
                     said = "took the last verdict back" if session.undo() else "there is nothing to take back"
                 else:
-                    row = session.give(what, reason=reason_text.value, technique=technique_text.value)
+                    row = session.give(
+                        what,
+                        command_id=at_hand["command_id"],
+                        reason=reason_text.value,
+                        technique=technique_text.value,
+                    )
                     said = f"{row['verdict']}, row {row['seq']}, {row['command_id']}"
             except CmdclfError as error:
                 said = f"not recorded: {error}"

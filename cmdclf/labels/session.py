@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from cmdclf.errors import JudgeError
 from cmdclf.labels.person import record_verdict, reviewer_name, withdraw_verdict
 from cmdclf.labels.review import AUDIT
 from cmdclf.store import Store
@@ -57,17 +58,32 @@ class ReviewSession:
         """How many lines of the queue have no verdict of this session."""
         return len(self.rows) - len({place for place, _ in self.given})
 
-    def give(self, verdict: str, *, reason: str = "", technique: str = "") -> dict[str, Any]:
+    def give(
+        self, verdict: str, *, command_id: str | None = None, reason: str = "", technique: str = ""
+    ) -> dict[str, Any]:
         """The row that the ledger now holds of the line at hand; the next line comes to hand.
 
+        Args:
+            verdict: benign, malicious or unsure.
+            command_id: the line that the person saw: a key that is pressed twice must not judge a line unseen.
+            reason, technique: in the person's words.
+
         Raises:
-            JudgeError: the queue is at its end, or there is no such verdict.
+            JudgeError: the queue is at its end, another line is at hand by now, or there is no such verdict.
             StoreError: the store is open in another process. Nothing has changed then.
         """
-        command_id = self.rows[self.at]["command_id"] if self.current else ""
+        current = self.current
+        if current is None or command_id not in (None, current["command_id"]):
+            raise JudgeError("another line is at hand by now", remedy="Look at it first")
         with Store.open(self.path) as store:
             history = record_verdict(
-                store, command_id, verdict, self.reviewer, reason=reason, technique=technique, lines=self.lines
+                store,
+                current["command_id"],
+                verdict,
+                self.reviewer,
+                reason=reason,
+                technique=technique,
+                lines=self.lines,
             )
         self.given.append((self.at, verdict))
         self.at += 1

@@ -1,15 +1,19 @@
 """What a person is asked to look at, in which order, and what a person's word does."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pyarrow as pa
 import pytest
 
-from cmdclf.errors import JudgeError
+from cmdclf.errors import JudgeError, StoreError
 from cmdclf.labels import Verdict, standing_verdicts, verdicts_table
 from cmdclf.labels.neighbours import LabelledNeighbours
+from cmdclf.labels.odd import odd_characters
 from cmdclf.labels.person import full_id, record_verdict, reviewer_name, withdraw_verdict
 from cmdclf.labels.review import AUDIT, QUEUE, SUSPECT, review_queue
+from cmdclf.labels.session import ReviewSession
 from cmdclf.store import LINES, Store
 
 
@@ -176,6 +180,73 @@ def test_lines_without_a_known_text_are_left_out(store, lines, ids):
     say(store, (ids[0], "unsure", 0.5), ("f" * 32, "unsure", 0.5))
     assert queued(store, lines) == [ids[0]]
     assert queued(store, None) == []
+
+
+# ---------------------------------------------------------------------- one reviewer's way through it
+
+
+def test_a_session_gives_skips_and_takes_back(tmp_path, lines, ids):
+    path = tmp_path / "s"
+    with Store.open(path) as store:
+        say(store, *((i, "unsure", 0.5) for i in ids[:3]))
+        queue = review_queue(store, lines=lines)
+    session = ReviewSession(path, queue, "Ada", lines)
+    order = queue["command_id"].to_pylist()
+    assert session.give("benign", command_id=order[0], reason="a listing")["reason"] == "a listing"
+    with pytest.raises(JudgeError, match="another line is at hand"):
+        session.give("benign", command_id=order[0])  # the key was pressed twice
+    session.skip()
+    assert session.current["command_id"] == order[2]
+    assert session.left == 2
+    assert session.undo()
+    assert (session.current["command_id"], session.left) == (order[0], 3)
+    assert not session.undo()
+    session.give("malicious")
+    session.skip()
+    session.give("benign")
+    assert session.current is None
+    with pytest.raises(JudgeError, match="another line"):
+        session.give("benign")
+    with Store.open(path) as store:
+        said = {r["command_id"]: r["verdict"] for r in standing_verdicts(store).to_pylist()}
+        assert queued(store, lines) == [order[1]]
+    assert said == {order[0]: "malicious", order[1]: "unsure", order[2]: "benign"}
+
+
+def test_only_an_audited_line_is_judged_blind(tmp_path, lines, ids):
+    path = tmp_path / "s"
+    with Store.open(path) as store:
+        say(store, (ids[0], "benign", 0.99), (ids[1], "unsure", 0.5))
+        store.put_marks(AUDIT, "seed=0", pa.table({"command_id": [ids[0]]}))
+        session = ReviewSession(path, review_queue(store, lines=lines), "Ada", lines)
+    assert session.blind
+    session.skip()
+    assert not session.blind
+
+
+def test_a_store_in_use_elsewhere_changes_nothing(tmp_path, lines, ids):
+    path = tmp_path / "s"
+    with Store.open(path) as store:
+        say(store, (ids[0], "unsure", 0.5))
+        session = ReviewSession(path, review_queue(store, lines=lines), "Ada", lines)
+    code = "import sys\nfrom cmdclf.store import Store\n"
+    code += f"with Store.open({str(path)!r}): print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"open\n"
+        with pytest.raises(StoreError, match="open in another process"):
+            session.give("benign")
+        assert (session.at, session.given) == (0, [])
+        other.stdin.close()
+    assert session.give("benign")["verdict"] == "benign"
+
+
+def test_odd_characters_are_named():
+    assert odd_characters("ls -l\n~") == []
+    assert odd_characters("p\u0430yp\u0430l\u200b") == [
+        "U+0430 CYRILLIC SMALL LETTER A (2 times)",
+        "U+200B ZERO WIDTH SPACE",
+    ]
+    assert odd_characters("".join(map(chr, range(0x400, 0x414))))[-1] == "and 8 more kinds"
 
 
 def test_neighbours_are_labelled_lines_of_the_platform_without_the_line_itself(store, lines, ids):
