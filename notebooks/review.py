@@ -163,6 +163,9 @@ def _(at_hand, reason_text, session, set_moved, technique_text):
 
         return act
 
+    # marimo numbers a cell's elements, and a key that is pressed twice in haste would meet the next line's button under
+    # the same number. Throw-away elements shift the numbers from line to line, so that the second press is lost.
+    _shift = [mo.ui.button() for _ in range(session.at % 3 if session else 0)]
     _keys = [
         ("benign", "b", "success"), ("malicious", "m", "danger"), ("unsure", "u", "warn"),
         ("skip", "s", "neutral"), ("undo", "z", "neutral"),

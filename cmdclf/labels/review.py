@@ -104,7 +104,8 @@ def review_queue(store: Store, *, lines: pa.Table | None = None, only: Iterable[
         found = {i: f for i, f in found.items() if wanted & f.reasons.keys()}
     texts = known_texts(store, lines, pa.array(sorted(found), pa.string()))
     rows = []
-    known = {row["command_id"]: row for row in standing.to_pylist()}
+    said = standing.select([name for name in QUEUE.names if name in standing.column_names])  # no raw replies in memory
+    known = {row["command_id"]: row for row in said.to_pylist()}
     for text in texts.to_pylist():
         command_id = text["command_id"]
         one, depends = found[command_id], sizes.get(command_id, 1)
