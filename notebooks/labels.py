@@ -6,20 +6,16 @@ app = marimo.App(width="full", app_title="cmdclf: deduplication and labels")
 with app.setup:
     import altair as alt
     import marimo as mo
-    from shared import code, frame, lines_table, open_study, picked, problem
+    from shared import frame, lines_table, open_study, picked, queue_rows
 
     from cmdclf.dedup import THRESHOLD_COSINE, near_duplicates
-    from cmdclf.errors import CmdclfError
-    from cmdclf.labels import guard
-    from cmdclf.lines import decode_layers
+    from cmdclf.labels.review import review_queue
     from cmdclf.study.views import (
         day_anomaly_lines,
         group_members,
         group_rows,
         newest_anomalies,
         reading,
-        record_review,
-        review_queue,
         study_embedder,
         vetoed_lines,
     )
@@ -31,7 +27,7 @@ def _():
     # Deduplication and labels
 
     Many anomalies differ in a number or a path only. One representative of each group is put to a judge; the ledger
-    keeps every verdict, and a person has the last word here.
+    keeps every verdict, and a person has the last word.
     """)
     return
 
@@ -134,15 +130,7 @@ def _():
 
 
 @app.cell
-def _():
-    # Each recorded review adds a line here, and whatever reads the ledger runs again.
-    recorded, set_recorded = mo.state(())
-    return recorded, set_recorded
-
-
-@app.cell
-def _(recorded, study):
-    recorded()
+def _(study):
     with reading(study) as _store:
         counts = _store.verdict_counts()
         vetoes = vetoed_lines(_store)
@@ -181,106 +169,21 @@ def _():
     mo.md("""
     ## Review
 
-    Every line with a verdict and every representative without one, most doubtful first. Select one, read it, record
-    what you think: it goes into the ledger as judge `person`, supersedes what was said before and erases nothing.
-    **You should see** the line's history grow by one row, and the counts above follow.
+    What is worth a person's look, the most valuable first, with the reasons; `marimo run review.py -- --study DIR` puts
+    these lines to you one by one. **You should see** vetoed and unsure lines, groups that many lines depend on, and
+    lines that nobody has judged yet.
     """)
     return
 
 
 @app.cell
-def _():
-    state_picker = mo.ui.dropdown(
-        ["all", "vetoed", "unsure", "pending", "malicious", "benign"], value="all", label="Show"
-    )
-    state_picker
-    return (state_picker,)
-
-
-@app.cell
-def _(queue, state_picker):
-    _wanted = state_picker.value or "all"
-    _chosen = queue if _wanted == "all" else queue.filter([s == _wanted for s in queue["state"].to_pylist()])
-    review_table = lines_table(
-        _chosen.select(
-            ["state", "judge", "confidence", "platform", "command_line", "reason", "vetoed_by", "command_id"]
+def _(queue):
+    lines_table(
+        queue_rows(queue).select(
+            ["value", "why", "depends", "verdict", "confidence", "platform", "command_line", "command_id"]
         ),
-        selection="single",
         page_size=8,
     )
-    review_table
-    return (review_table,)
-
-
-@app.cell
-def _(review_table, study):
-    under_review = picked(review_table)
-    mo.stop(under_review is None, mo.callout("Select a line in the table above to review it.", kind="neutral"))
-    with reading(study) as _store:
-        _line = _store.lines_by_id([under_review["command_id"]])
-        history = _store.verdict_history(under_review["command_id"])
-    warnings = guard(_line)["reasons"][0].as_py()
-    _layers = decode_layers(under_review["command_line"], under_review["platform"])
-    mo.vstack(
-        [
-            code(under_review["command_line"]),
-            *(mo.vstack([mo.md(f"`{layer.kind}`"), code(layer.text)], gap=0) for layer in _layers),
-            mo.callout(mo.plain_text("\n".join(warnings)), kind="warn")
-            if warnings
-            else mo.md("The guard has nothing against this line."),
-            lines_table(
-                history.select(["judged_at", "judge", "verdict", "confidence", "technique", "reason", "note"]),
-                page_size=5,
-            )
-            if history.num_rows
-            else mo.md("Nobody has judged it yet."),
-        ]
-    )
-    return history, under_review, warnings
-
-
-@app.cell
-def _(under_review):
-    # A new form for each line: nothing typed for one line may be recorded for another.
-    _ = under_review["command_id"]
-    verdict_radio = mo.ui.radio(["benign", "malicious", "unsure"], label="Verdict", inline=True)
-    technique_text = mo.ui.text(label="ATT&CK technique", placeholder="T1059.001", max_length=40)
-    reason_text = mo.ui.text_area(label="Reason", max_length=2000, rows=2, full_width=True)
-    record_button = mo.ui.run_button(label="Record this verdict", kind="success")
-    mo.vstack([mo.hstack([verdict_radio, technique_text], justify="start", gap=2), reason_text, record_button])
-    return reason_text, record_button, technique_text, verdict_radio
-
-
-@app.cell
-def _(
-    reason_text,
-    record_button,
-    set_recorded,
-    study,
-    technique_text,
-    under_review,
-    verdict_radio,
-):
-    mo.stop(not record_button.value)
-    mo.stop(verdict_radio.value is None, mo.callout("Choose a verdict first.", kind="warn"))
-    try:
-        _rows = record_review(
-            study,
-            under_review["command_id"],
-            verdict_radio.value,
-            technique=technique_text.value,
-            reason=reason_text.value,
-        )
-    except CmdclfError as error:
-        mo.stop(True, problem("The verdict was not recorded", error))
-    _said = f"{_rows['verdict'][-1].as_py()} for {under_review['command_id']}, row {_rows['seq'][-1].as_py()}"
-    set_recorded(lambda before: (*before, _said))
-    return
-
-
-@app.cell
-def _(recorded):
-    mo.callout(mo.plain_text("\n".join(recorded())), kind="success") if recorded() else mo.md("*Nothing recorded yet.*")
     return
 
 

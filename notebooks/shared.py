@@ -1,4 +1,4 @@
-"""What the four notebooks share: opening the study, and showing foreign text as text."""
+"""What the notebooks share: opening the study, and showing foreign text as text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import polars as pl
 import pyarrow as pa
 
 from cmdclf.errors import CmdclfError
-from cmdclf.study.views import finished_study, visible
+from cmdclf.features import Embedder, load_embedder
+from cmdclf.store import Store
+from cmdclf.study.views import finished_study, study_embedder, visible
 
 DEFAULT_STUDY = "demo-out"
 _CELL_CHARACTERS = 400
@@ -32,6 +34,21 @@ def open_study() -> Path:
         if mo.app_meta().mode == "script":
             raise SystemExit(str(error)) from error
         return mo.stop(True, problem("There is no finished study to look at", error))
+
+
+def open_store() -> tuple[Path, Embedder]:
+    """The store of the study named by `--study`, or the one named by `--store`, and an embedder that fits it."""
+    given = mo.cli_args().get("store")
+    if given is None:
+        study = open_study()
+        return study / "study.duckdb", study_embedder(study)
+    try:
+        Store.open(str(given), read_only=True).close()
+        return Path(str(given)).resolve(), load_embedder()
+    except CmdclfError as error:
+        if mo.app_meta().mode == "script":
+            raise SystemExit(str(error)) from error
+        return mo.stop(True, problem("There is no store to look at", error))
 
 
 def problem(title: str, error: CmdclfError) -> mo.Html:
@@ -67,6 +84,11 @@ def lines_table(table: pa.Table, *, hide: tuple[str, ...] = ("command_id",), **o
         "hidden_columns": [name for name in hide if name in data.columns],
     }
     return mo.ui.table(data, **(settings | options))
+
+
+def queue_rows(queue: pa.Table) -> pa.Table:
+    """The review queue with its reasons as text, `why`."""
+    return queue.append_column("why", pa.array([", ".join(r) for r in queue["reasons"].to_pylist()], pa.string()))
 
 
 def picked(table: mo.ui.table) -> dict[str, Any] | None:

@@ -18,12 +18,13 @@ import pytest
 
 from cmdclf.classify import Scorer
 from cmdclf.dedup import THRESHOLD_COSINE, near_duplicates
+from cmdclf.labels.review import review_queue
 from cmdclf.study import load_results, views
 
 pytest.importorskip("marimo", reason="needs the extra 'notebooks'")
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-NAMES = ("telemetry", "anomalies", "labels", "classifier")
+NAMES = ("telemetry", "anomalies", "labels", "review", "classifier")
 
 
 def _command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -49,7 +50,7 @@ def run(monkeypatch):
     return _run
 
 
-# ---------------------------------------------------------------------- all four
+# ---------------------------------------------------------------------- all of them
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -158,7 +159,7 @@ def test_labels_regroups_the_day_and_counts_the_ledger(finished_study, run):
     assert sum(defined["counts"]["lines"].to_pylist()) == results["labels"]["asked"]
     assert defined["vetoes"].num_rows == results["labels"]["vetoed"]
     with views.reading(finished_study) as store:
-        assert defined["queue"].equals(views.review_queue(store))
+        assert defined["queue"].equals(review_queue(store))
 
 
 def test_labels_groups_as_the_study_did_on_its_first_day(finished_study, run):
@@ -169,11 +170,25 @@ def test_labels_groups_as_the_study_did_on_its_first_day(finished_study, run):
     assert pc.count_distinct(groups["representative_id"]).as_py() == curves["near_distinct"][0]
 
 
-def test_labels_without_a_selection_offers_no_form_and_records_nothing(finished_study, run):
-    defined = run("labels", finished_study)
-    assert defined["under_review"] is None
-    assert "record_button" not in defined
-    assert defined["recorded"]() == ()
+# ---------------------------------------------------------------------- review
+
+
+def test_review_shows_the_first_line_of_the_queue_and_records_nothing_without_a_name(finished_study, run):
+    defined = run("review", finished_study)
+    with views.reading(finished_study) as store:
+        queue = review_queue(store)
+        assert defined["queue"].equals(queue)
+        first = queue.slice(0, 1).to_pylist()[0]
+        assert defined["history"].equals(store.verdict_history(first["command_id"]))
+    assert defined["at_hand"] == first
+    assert defined["session"] is None
+    assert defined["near"].num_rows <= 5
+    assert first["command_id"] not in defined["near"]["command_id"].to_pylist()
+
+
+def test_review_takes_a_store_without_a_study(finished_study, run):
+    defined = run("review", finished_study, "--store", str(finished_study / "study.duckdb"))
+    assert defined["store_file"] == (finished_study / "study.duckdb").resolve()
 
 
 # ---------------------------------------------------------------------- classifier

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmdclf.cli._label_lines import known_lines, lines_of, opened_store, pending_lines, show_report
+from cmdclf.cli._label_lines import lines_of, opened_store, pending_lines, show_report
 from cmdclf.cli._label_server import add_model, add_prices, add_prompt
 from cmdclf.cli._messages import say
 
@@ -164,7 +164,7 @@ def _label(store: Store, judge: BatchJudge, args: argparse.Namespace) -> None:
     if asked is not None:
         judge.refuse_unknown(asked, "about a line that was never asked (--unasked takes it)")
     ids = pa.array(judge.command_ids, pa.string())
-    lines = known_lines(store, ids) if args.lines is None else lines_of(args.lines)
+    lines = store.known_lines(ids) if args.lines is None else lines_of(args.lines)
     lines = lines.filter(pc.is_in(lines["command_id"], value_set=ids))
     judge.refuse_unknown(lines["command_id"].to_pylist())
     known = judge_verdicts(store, judge, ids)

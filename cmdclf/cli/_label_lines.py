@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cmdclf.labels import LabelReport
     from cmdclf.store import Store
 
-__all__ = ["known_lines", "lines_of", "opened_store", "pending_lines", "show_report"]
+__all__ = ["lines_of", "opened_store", "pending_lines", "show_report"]
 
 
 def opened_store(path: Path, *, needed: bool) -> Store:
@@ -49,32 +49,14 @@ def lines_of(path: Path) -> pa.Table:
 
 
 def pending_lines(store: Store) -> pa.Table:
-    """LINES: representatives of all anomalies in the store that nobody has given a verdict on.
-
-    An anomaly that no grouping knows stands for itself.
-    """
-    import pyarrow as pa
+    """LINES: representatives of all anomalies in the store that nobody has given a verdict on."""
     import pyarrow.compute as pc
 
-    ids = pc.unique(store.anomalies()["command_id"])
-    for settings in pc.unique(store.stages()["settings"]).to_pylist():
-        groups = store.groups(settings)
-        where = pc.index_in(ids, value_set=groups["command_id"].combine_chunks())
-        ids = pc.unique(pc.coalesce(groups["representative_id"].combine_chunks().take(where), ids))
+    from cmdclf.labels.review import representatives
+
+    ids = representatives(store)
     answered = store.verdicts(ids)["command_id"].combine_chunks()
-    ids = ids.filter(pc.invert(pc.is_in(ids, answered)))
-    return store.lines_by_id(ids.take(pc.sort_indices(ids)) if len(ids) else pa.array([], pa.string()))
-
-
-def known_lines(store: Store, ids: pa.Array) -> pa.Table:
-    """LINES of those ids that the store has seen; a scan, since asking for an unknown id is an error there."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from cmdclf.store import LINES
-
-    found = [batch.select(LINES.names).filter(pc.is_in(batch["command_id"], ids)) for batch in store.lines()]
-    return pa.Table.from_batches(found, LINES)
+    return store.lines_by_id(ids.filter(pc.invert(pc.is_in(ids, answered))))
 
 
 def show_report(report: LabelReport, judge: str) -> None:

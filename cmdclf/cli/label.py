@@ -6,21 +6,27 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmdclf.cli import _label_audit, _label_batch, _label_loopback, _label_prompts, _label_submit
-from cmdclf.cli._label_lines import known_lines, lines_of, pending_lines, show_report
+from cmdclf.cli import (
+    _label_audit,
+    _label_batch,
+    _label_ledger,
+    _label_loopback,
+    _label_prompts,
+    _label_review,
+    _label_submit,
+)
+from cmdclf.cli._label_lines import lines_of, pending_lines, show_report
 from cmdclf.cli._label_server import add_prompt, add_server, openai_judge, show_spent
 from cmdclf.cli._messages import say
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from cmdclf.labels import Judge, RecordedJudge
+    from cmdclf.labels import Judge
     from cmdclf.store import Store
 
 __all__ = ["add_arguments", "run"]
 
 #: Each declares actions of its own, whose parser's default `act` does them.
-_MODULES = (_label_batch, _label_submit, _label_prompts, _label_loopback)
+_MODULES = (_label_batch, _label_submit, _label_prompts, _label_loopback, _label_review, _label_ledger, _label_audit)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,17 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     status = actions.add_parser("status", help="how many lines have which verdict by whom, and what that cost")
     asks = actions.add_parser("run", help="put lines to a judge; goes on where it stopped, asks no line twice")
-    takes = actions.add_parser("import", help="recorded verdicts into the ledger")
-    gives = actions.add_parser("export", help="the latest verdict of each line to a file")
     for module in _MODULES:
         module.add_actions(actions)
-    audits = actions.add_parser("audit", help="how far verdicts can be trusted: against the truth, with exact bounds")
-    audits.add_argument("--recorded", type=Path, metavar="FILE", help="verdicts in a file instead of the store's")
-    audits.add_argument("--truth", type=Path, metavar="FILE", help="Parquet with command_id and label")
-    audits.add_argument("--bound", type=float, default=0.995, metavar="P", help="wanted precision of benign (0.995)")
-    audits.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
-    audits.add_argument("--store", type=Path, metavar="FILE", help="the study's store (DuckDB)")
-    for sub in (status, asks, takes, gives):
+    for sub in (status, asks):
         sub.add_argument("--store", type=Path, required=True, metavar="FILE", help="the study's store (DuckDB)")
 
     asks.add_argument("--judge", choices=("openai", "recorded", "truth"), default="openai", help="whom to ask")
@@ -58,9 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     server.add_argument("--again", action="store_true", help="also lines that are out in a batch file")
     known = asks.add_argument_group("judge recorded")
     known.add_argument("--recorded", type=Path, metavar="FILE", help="Parquet or JSON lines with verdicts")
-    for group in (known, takes):
-        group.add_argument("--column", help="the file's column that holds the command lines")
-        group.add_argument("--name", help="who gave the verdicts; the file's name without it")
+    known.add_argument("--column", help="the file's column that holds the command lines")
+    known.add_argument("--name", help="who gave the verdicts; the file's name without it")
     known.add_argument(
         "--match",
         choices=("exact", "masked"),
@@ -72,14 +69,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pool.add_argument("--noise", type=float, default=0.0, metavar="SHARE", help="share of flipped verdicts (0)")
     pool.add_argument("--seed", type=int, default=0, metavar="N", help="which verdicts are flipped (0)")
 
-    takes.add_argument(
-        "file",
-        type=Path,
-        metavar="FILE",
-        help="Parquet or JSON lines: verdict, confidence or p_malicious, and command_line with platform, or command_id",
-    )
-    gives.add_argument("--out", type=Path, required=True, metavar="FILE", help=".parquet or .jsonl")
-
 
 def run(args: argparse.Namespace) -> int:
     """Do one action on the ledger."""
@@ -88,20 +77,18 @@ def run(args: argparse.Namespace) -> int:
 
     if "act" in args:
         return int(args.act(args))
-    if args.action == "audit":
-        return _label_audit.run(args)
     judge = _judge(args) if args.action == "run" else None
     # Without a file of lines, all that `run` could ask about stands in the store.
-    needed = args.action in ("status", "export") or ("lines" in args and args.lines is None)
+    needed = args.action == "status" or args.lines is None
     if needed and not args.store.is_file():
         raise StoreError("there is no such store", file=args.store, remedy="Check the path, or run a study first")
     with Store.open(args.store) as store:
         if judge is not None:
             return _run(store, judge, args)
-        return {"status": _status, "import": _import, "export": _export}[args.action](store, args)
+        return _status(store)
 
 
-def _status(store: Store, args: argparse.Namespace) -> int:
+def _status(store: Store) -> int:
     counts = store.verdict_counts().to_pylist()
     if not counts:
         say("The ledger is empty.")
@@ -149,50 +136,3 @@ def _judge(args: argparse.Namespace) -> Judge:
             raise JudgeError("the truth judge needs a labelled pool", remedy="Give --truth FILE.parquet")
         return TruthJudge(args.truth, args.noise, args.seed)
     return openai_judge(args, args.prompt)
-
-
-def _import(store: Store, args: argparse.Namespace) -> int:
-    from cmdclf.labels import RecordedJudge, label_lines
-
-    judge = RecordedJudge(args.file, column=args.column, name=args.name)
-    lines, unknown = _recorded_lines(store, judge)
-    report = label_lines(store, judge, lines, progress=True)
-    show_report(report, judge.name)
-    if unknown:
-        say(f"{unknown:,} verdicts left out: the file has no text for them and the store doesn't know them.")
-    return 0
-
-
-def _recorded_lines(store: Store, judge: RecordedJudge) -> tuple[pa.Table, int]:
-    """The lines that recorded verdicts are about, from the file or the store, and how many neither knows."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    stated = judge.lines
-    missing = judge.command_ids
-    missing = missing.filter(pc.invert(pc.is_in(missing, stated["command_id"].combine_chunks())))
-    if not len(missing):
-        return stated, 0
-    known = known_lines(store, missing).select(["command_id", "platform", "command_line"])
-    return pa.concat_tables([stated, known.cast(stated.schema)]), len(missing) - known.num_rows
-
-
-def _export(store: Store, args: argparse.Namespace) -> int:
-    import pyarrow.compute as pc
-
-    from cmdclf.errors import CmdclfError
-    from cmdclf.labels.tables import write_table
-
-    if args.out.suffix not in (".parquet", ".jsonl", ".ndjson"):
-        raise CmdclfError(
-            "the output's format can't be told from its name", file=args.out, remedy="End it in .parquet or .jsonl"
-        )
-    verdicts = store.verdicts()
-    ids = verdicts["command_id"].combine_chunks()
-    lines = known_lines(store, ids).combine_chunks()
-    where = pc.index_in(ids, value_set=lines["command_id"].combine_chunks())
-    for place, name in ((1, "platform"), (2, "command_line")):
-        verdicts = verdicts.add_column(place + 1, name, pc.take(lines[name], where))
-    write_table(verdicts, args.out)
-    say(f"{verdicts.num_rows:,} verdicts written to {args.out}, {lines.num_rows:,} of them with their command line.")
-    return 0

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from cmdclf.labels.verdict import LABELS
 
-__all__ = ["Agreement", "agreement", "cohen_kappa", "exact_interval", "sample_size"]
+__all__ = ["Agreement", "agreement", "exact_interval", "lower_bound", "sample_size"]
 
 
 def exact_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -33,32 +33,44 @@ def exact_interval(successes: int, trials: int, confidence: float = 0.95) -> tup
     return low, high
 
 
-def sample_size(bound: float, confidence: float = 0.95) -> int:
-    """How many audited verdicts, all found right, show with this confidence that at least `bound` of all are.
+def lower_bound(successes: int, trials: int, confidence: float = 0.95) -> float:
+    """The one-sided Clopper-Pearson lower bound of a proportion: with this confidence it is at least so large.
 
-    The smallest n with bound^n <= 1 - confidence (one-sided): 598 for 0.995 at 0.95.
+    It is 0.995 for 598 of 598; the lower end of the two-sided interval at the same confidence lies deeper.
 
     Raises:
-        ValueError: a number is not between 0 and 1.
+        ValueError: counts or confidence are impossible.
     """
-    if not 0 < bound < 1 or not 0 < confidence < 1:
-        raise ValueError("bound and confidence lie between 0 and 1")
-    return math.ceil(math.log(1 - confidence) / math.log(bound))
+    if not 0 <= successes <= trials or not 0 < confidence < 1:
+        raise ValueError(f"{successes} of {trials} at confidence {confidence} is impossible")
+    from scipy.stats import beta
+
+    return 0.0 if successes == 0 else float(beta.ppf(1 - confidence, successes, trials - successes + 1))
 
 
-def cohen_kappa(first: pa.Array, second: pa.Array) -> float:
-    """Agreement of two judges beyond chance on the same n lines: 1 = always, 0 = as by chance; NaN where undefined.
+def sample_size(bound: float, confidence: float = 0.95, errors: int = 0) -> int:
+    """How many audited verdicts, all but `errors` found right, show with this confidence that at least `bound` are.
 
-    J. Cohen, "A coefficient of agreement for nominal scales", Educational and Psychological Measurement 20(1), 1960.
+    Without errors the smallest n with bound^n <= 1 - confidence (one-sided): 598 for 0.995 at 0.95. With errors the
+    smallest n at which a binomial draw of at most so many errors is as unlikely.
+
+    Raises:
+        ValueError: a number is not between 0 and 1, or the errors are negative.
     """
-    n = len(first)
-    if n == 0 or n != len(second):
-        return math.nan
-    observed = (pc.sum(pc.equal(first, second)).as_py() or 0) / n
-    values = pc.unique(pa.concat_arrays([first, second])).to_pylist()
-    shares = [[(pc.sum(pc.equal(side, v)).as_py() or 0) / n for v in values] for side in (first, second)]
-    chance = sum(a * b for a, b in zip(*shares, strict=True))
-    return math.nan if chance >= 1 else (observed - chance) / (1 - chance)
+    if not 0 < bound < 1 or not 0 < confidence < 1 or errors < 0:
+        raise ValueError("bound and confidence lie between 0 and 1, and errors are not negative")
+    clean = math.ceil(math.log(1 - confidence) / math.log(bound))
+    if not errors:
+        return clean
+    from scipy.stats import binom
+
+    low, high = clean, clean * 2 + errors
+    while binom.cdf(errors, high, 1 - bound) > 1 - confidence:
+        low, high = high, high * 2
+    while low < high:  # the chance falls with n
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if binom.cdf(errors, middle, 1 - bound) > 1 - confidence else (low, middle)
+    return high
 
 
 @dataclass(frozen=True, slots=True)

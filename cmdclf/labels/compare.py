@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.errors import JudgeError
-from cmdclf.labels.audit import agreement, cohen_kappa, exact_interval
+from cmdclf.labels.audit import agreement, exact_interval
 from cmdclf.labels.judge import Judge
+from cmdclf.labels.kappa import cohen_kappa
 from cmdclf.labels.labeller import judge_verdicts, label_lines
 from cmdclf.labels.openai_judge import OpenAIJudge
 from cmdclf.labels.tables import with_command_id

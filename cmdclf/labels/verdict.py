@@ -45,6 +45,8 @@ class Verdict:
         text_sha256: of the redacted text that was judged; the labeller fills it in.
         vetoed_by: the check that turned `benign` into `unsure`, or None.
         note: anything that a reader of the ledger should know.
+        reviewer: who gave it, where a person did.
+        supersedes: `seq` of the row that a person overrides, or None.
         injection_suspected: the judge believes that the line tries to instruct it. Not a column of the ledger: the
             labeller makes a veto of it.
     """
@@ -67,6 +69,8 @@ class Verdict:
     text_sha256: str = ""
     vetoed_by: str | None = None
     note: str = ""
+    reviewer: str = ""
+    supersedes: int | None = None
     injection_suspected: bool = False
 
     def __post_init__(self) -> None:

@@ -202,6 +202,7 @@ def _translated(file: Path | None) -> Iterator[None]:
         raise StoreError(message, remedy=remedy, file=file) from error
 
 
+_DAMAGED = ("corrupt", "could not read enough bytes", "failed to deserialize", "checksum")
 _FULL = ("no space left", "file too large", "quota exceeded", "failed to offload", "max_temp_directory_size")
 
 
@@ -217,6 +218,13 @@ def _in_words(error: duckdb.Error) -> tuple[str, str]:
         )
     if "not a valid duckdb" in lower:
         return "this file is not a DuckDB file", "Name another file for the store, or move this one"
+    broken = (duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException)
+    if any(words in lower for words in _DAMAGED) or isinstance(error, broken):
+        return (
+            f"the store is damaged ({first})",
+            "Put a copy of the file in its place; or move it away, make the store anew and take the verdicts from an"
+            " export: cmdclf label import --history",
+        )
     if any(words in lower for words in _FULL):
         return (
             f"the disk is full or a file may not grow ({first})",

@@ -1,15 +1,18 @@
-"""The label ledger: append-only, a later verdict supersedes an earlier one and never erases it."""
+"""The label ledger: append-only, a later verdict supersedes an earlier one and never erases it.
+
+What counts as later is the order of writing (`seq`), never the clock: one that jumps back changes no verdict.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.errors import StoreError
 from cmdclf.store.database import Database, _translated
-from cmdclf.store.schema import LEDGER_ROW, VERDICT_COUNTS, VERDICTS, checked
+from cmdclf.store.schema import LEDGER_ROW, VERDICT_COSTS, VERDICT_COUNTS, VERDICTS, checked
 
 __all__ = ["Ledger"]
 
@@ -74,6 +77,42 @@ class Ledger(Database):
         """VERDICTS: every row of one command line, oldest first."""
         sql = f"select seq, {_COLUMNS} from verdict where command_id = $id order by seq"  # noqa: S608
         return self._table(sql, VERDICTS, {"id": command_id}, on=self._ledger)
+
+    def verdict_ids(self, prefix: str, most: int = 10) -> list[str]:
+        """The first `most` command_ids with a verdict that begin so, in order."""
+        sql = "select distinct command_id from verdict where starts_with(command_id, $prefix) order by 1 limit $most"
+        with _translated(self.path):
+            return [i for (i,) in self._ledger.execute(sql, {"prefix": prefix, "most": most}).fetchall()]
+
+    def verdict_batches(self, batch_rows: int = 10_000) -> Iterator[pa.RecordBatch]:
+        """The whole ledger in batches of VERDICTS, in the order in which it was written."""
+        # A connection of its own: the ledger's would end this result at its next query.
+        with _translated(self.path), self._ledger.cursor() as reader:
+            relation = reader.sql(f"select seq, {_COLUMNS} from verdict order by seq")  # noqa: S608
+            for batch in relation.to_arrow_reader(batch_rows):
+                yield batch.cast(VERDICTS)
+
+    def verdicts_by_judge(self) -> pa.Table:
+        """VERDICTS: the latest row of each judge (name, model, prompt, reviewer) on each line, by command_id, seq."""
+        return self._table(
+            f"select seq, {_COLUMNS} from verdict qualify row_number() over ("  # noqa: S608
+            " partition by command_id, judge, coalesce(model, ''), coalesce(prompt_sha256, ''), coalesce(reviewer, '')"
+            " order by seq desc) = 1 order by command_id, seq",
+            VERDICTS,
+            on=self._ledger,
+        )
+
+    def verdict_costs(self) -> pa.Table:
+        """VERDICT_COSTS of all rows by day, judge and model; `latency_s` is the mean of a verdict."""
+        return self._table(
+            "select cast(judged_at as date) as day, judge, coalesce(model, '') as model, count(*) as verdicts,"
+            " cast(coalesce(sum(prompt_tokens), 0) as bigint) as prompt_tokens,"
+            " cast(coalesce(sum(completion_tokens), 0) as bigint) as completion_tokens,"
+            " coalesce(sum(cost_usd), 0) as cost_usd, coalesce(avg(latency_s), 0) as latency_s"
+            " from verdict group by all order by day, judge, model",
+            VERDICT_COSTS,
+            on=self._ledger,
+        )
 
     def verdict_counts(self) -> pa.Table:
         """VERDICT_COUNTS: lines by the judge, verdict and veto of their latest row, with what those rows cost."""

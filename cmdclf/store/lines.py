@@ -189,6 +189,15 @@ class LineTables(Database):
             )
         return table
 
+    def known_lines(self, ids: pa.Array | pa.ChunkedArray) -> pa.Table:
+        """LINES of those of the ids that the store holds, each once, ordered by command_id."""
+        with self._given(pa.table({"command_id": ids})):
+            return self._table(
+                "select command_id, platform, command_line, parent_command_line from command_line"
+                " where command_id in (select command_id from given) order by command_id",
+                LINES,
+            )
+
     def sample(self, day: date, n: int, seed: int = 0) -> pa.Table:
         """LINES and `events` of the day's n distinct lines with the smallest salted hash, in the order of that hash.
 

@@ -51,8 +51,17 @@ create table run(
     started_at timestamptz not null, finished_at timestamptz not null, detail varchar not null);
 """
 
+# Who reviewed, and which row a person's verdict overrides; lines that are marked for a person's look.
+_REVIEW = """
+alter table verdict add column reviewer varchar;
+alter table verdict add column supersedes bigint;
+create table review_mark(
+    kind varchar not null, batch varchar not null, place bigint not null, command_id varchar not null,
+    seq bigint, value double, detail varchar, marked_at timestamptz not null);
+"""
+
 #: Migration i (from 1) takes a store from version i - 1 to version i.
-MIGRATIONS: tuple[str, ...] = (_LINES, _ANOMALIES, _LEDGER, _STAGES)
+MIGRATIONS: tuple[str, ...] = (_LINES, _ANOMALIES, _LEDGER, _STAGES, _REVIEW)
 
 
 def stored_version(connection: duckdb.DuckDBPyConnection) -> int:

@@ -13,11 +13,14 @@ __all__ = [
     "LEDGER_ROW",
     "LINES",
     "LINES_WITH_COUNTS",
+    "MARKED",
     "MODELS",
+    "REVIEW_MARKS",
     "RUNS",
     "SCHEMA_VERSION",
     "STAGES",
     "VERDICTS",
+    "VERDICT_COSTS",
     "VERDICT_COUNTS",
     "checked",
 ]
@@ -110,6 +113,8 @@ LEDGER_ROW = pa.schema(
         pa.field("raw_reply", pa.string()),
         pa.field("vetoed_by", pa.string()),
         pa.field("note", pa.string()),
+        pa.field("reviewer", pa.string()),
+        pa.field("supersedes", pa.int64()),
     ]
 )
 
@@ -124,6 +129,40 @@ VERDICT_COUNTS = pa.schema(
         pa.field("vetoed", pa.bool_(), nullable=False),
         pa.field("lines", pa.int64(), nullable=False),
         pa.field("cost_usd", pa.float64(), nullable=False),
+    ]
+)
+
+#: What verdicts cost, superseded ones too: they were paid for. `day` is that of `judged_at` in UTC.
+VERDICT_COSTS = pa.schema(
+    [
+        pa.field("day", pa.date32(), nullable=False),
+        pa.field("judge", pa.string(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("verdicts", pa.int64(), nullable=False),
+        pa.field("prompt_tokens", pa.int64(), nullable=False),
+        pa.field("completion_tokens", pa.int64(), nullable=False),
+        pa.field("cost_usd", pa.float64(), nullable=False),
+        pa.field("latency_s", pa.float64(), nullable=False),
+    ]
+)
+
+#: A line that is marked for a person's look. `place` orders the lines of one batch, `seq` is the verdict in question.
+MARKED = pa.schema(
+    [
+        pa.field("command_id", pa.string(), nullable=False),
+        pa.field("seq", pa.int64()),
+        pa.field("value", pa.float64()),
+        pa.field("detail", pa.string()),
+    ]
+)
+
+REVIEW_MARKS = pa.schema(
+    [
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("batch", pa.string(), nullable=False),
+        pa.field("place", pa.int64(), nullable=False),
+        *MARKED,
+        pa.field("marked_at", _UTC, nullable=False),
     ]
 )
 

@@ -51,7 +51,7 @@ def test_a_store_of_a_newer_cmdclf_is_refused_with_a_remedy(tmp_path):
     path = tmp_path / "new.duckdb"
     with duckdb.connect(str(path)) as connection:
         migrate(connection, [*MIGRATIONS, "create table later(a int)"])
-    with pytest.raises(StoreError, match=r"new\.duckdb: .*version 5.*Update cmdclf"):
+    with pytest.raises(StoreError, match=rf"new\.duckdb: .*version {SCHEMA_VERSION + 1}.*Update cmdclf"):
         Store.open(path)
 
 
@@ -66,6 +66,25 @@ def test_a_file_of_another_program_is_refused_and_not_touched(tmp_path):
     with pytest.raises(StoreError, match=r"notes\.txt: this file is not a DuckDB file"):
         Store.open(text)
     assert text.read_text() == "hello " * 1000
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+def test_a_damaged_store_is_named_with_a_remedy(tmp_path, damage):
+    path = tmp_path / "state.duckdb"
+    n = 5_000
+    with Store.open(path) as store:
+        rows = {"command_id": [f"{i:032x}" for i in range(n)], "verdict": ["benign"] * n, "judge": ["llm"] * n}
+        store.append_verdicts(pa.table(rows | {"raw_reply": [f"{i * 7919:x}" * 20 for i in range(n)]}))
+    whole = bytearray(path.read_bytes())
+    if damage == "cut":
+        whole = whole[: len(whole) // 2]
+    else:
+        for place in range(20_000, len(whole), 50_000):
+            whole[place] ^= 0xFF
+    path.write_bytes(whole)
+    told = r"state\.duckdb: the store is damaged \(.*label import --history"
+    with pytest.raises(StoreError, match=told), Store.open(path) as store:
+        store.verdicts()
 
 
 def test_a_store_open_in_another_process_is_refused_with_a_remedy(tmp_path):

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 
+import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmdclf.errors import StoreError
-from cmdclf.store import VERDICT_COUNTS, VERDICTS, Store
+from cmdclf.store import REVIEW_MARKS, VERDICT_COSTS, VERDICT_COUNTS, VERDICTS, Store
+from cmdclf.store.migrations import MIGRATIONS, migrate
 
 
 def _rows(*rows: tuple[str, str, str], **more) -> pa.Table:
@@ -59,6 +61,72 @@ def test_a_verdict_without_a_time_gets_the_stores(tmp_path):
         store.append_verdicts(_rows(("a", "benign", "llm")))
         store.append_verdicts(_rows(("b", "benign", "llm"), judged_at=then))
         assert store.verdicts().column("judged_at").to_pylist() == [now, then]
+
+
+def test_a_clock_that_jumps_back_changes_no_verdict(tmp_path):
+    clock = iter(datetime(2026, 3, day, tzinfo=UTC) for day in (9, 1, 5))
+    with Store.open(tmp_path / "s", clock=lambda: next(clock)) as store:
+        for verdict in ("benign", "malicious", "unsure"):
+            store.append_verdicts(_rows(("a", verdict, "llm")))
+        assert store.verdicts()["verdict"].to_pylist() == ["unsure"]
+        assert store.verdict_history("a")["judged_at"].to_pylist() == [
+            datetime(2026, 3, day, tzinfo=UTC) for day in (9, 1, 5)
+        ]
+    with Store.open(tmp_path / "s") as store:
+        assert store.verdicts()["verdict"].to_pylist() == ["unsure"]
+        assert [b["verdict"].to_pylist() for b in store.verdict_batches()] == [["benign", "malicious", "unsure"]]
+
+
+def test_a_ledger_of_an_older_store_keeps_its_rows_and_their_order(tmp_path):
+    path = tmp_path / "old.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        migrate(connection, MIGRATIONS[:4])
+        connection.execute(
+            "insert into verdict(command_id, verdict, judge, judged_at)"
+            " values ('a', 'benign', 'llm', now()), ('a', 'malicious', 'person', now())"
+        )
+    with Store.open(path) as store:
+        store.append_verdicts(_rows(("a", "unsure", "person"), reviewer="Ada", supersedes=2))
+        history = store.verdict_history("a")
+        assert history.schema == VERDICTS
+        assert history["seq"].to_pylist() == [1, 2, 3]
+        assert history["reviewer"].to_pylist() == [None, None, "Ada"]
+        assert history["supersedes"].to_pylist() == [None, None, 2]
+        assert store.marks().num_rows == 0
+
+
+def test_costs_count_superseded_rows_too_by_utc_day_and_model(store):
+    at = datetime(2026, 3, 1, 23, 30, tzinfo=timezone(timedelta(hours=-1)))  # in UTC the next day
+    paid = {"cost_usd": 0.5, "prompt_tokens": 100, "completion_tokens": 10, "judged_at": at, "model": "m"}
+    store.append_verdicts(_rows(("a", "benign", "llm"), latency_s=2.0, **paid))
+    store.append_verdicts(_rows(("a", "malicious", "llm"), latency_s=4.0, **paid))
+    store.append_verdicts(_rows(("b", "benign", "person"), judged_at=at))
+    costs = store.verdict_costs()
+    assert costs.schema == VERDICT_COSTS
+    assert [tuple(row.values()) for row in costs.to_pylist()] == [
+        (date(2026, 3, 2), "llm", "m", 2, 200, 20, 1.0, 3.0),
+        (date(2026, 3, 2), "person", "", 1, 0, 0, 0.0, 0.0),
+    ]
+
+
+def test_each_judges_latest_word_on_a_line(store):
+    for verdict, model in (("benign", "m1"), ("malicious", "m1"), ("unsure", "m2")):
+        store.append_verdicts(_rows(("a", verdict, "llm"), model=model))
+    store.append_verdicts(_rows(("a", "benign", "person"), reviewer="Ada"))
+    store.append_verdicts(_rows(("a", "malicious", "person"), reviewer="Bo"))
+    assert store.verdicts_by_judge()["seq"].to_pylist() == [2, 3, 4, 5]
+
+
+def test_marks_are_replaced_by_kind_and_batch_and_keep_their_order(store):
+    store.put_marks("audit", "1", pa.table({"command_id": ["b", "a"], "value": [0.5, None]}))
+    store.put_marks("suspect", "1", pa.table({"command_id": ["c"]}))
+    store.put_marks("audit", "1", pa.table({"command_id": ["z", "a", "b"], "seq": [3, 2, 1]}))
+    assert store.marks("audit")["command_id"].to_pylist() == ["z", "a", "b"]
+    assert store.marks().schema == REVIEW_MARKS
+    assert store.marks().num_rows == 4
+    with pytest.raises(StoreError, match="lack the column 'command_id'"):
+        store.put_marks("audit", "1", pa.table({"seq": [1]}))
+    assert store.marks("audit").num_rows == 3
 
 
 def test_rows_that_are_no_verdicts_are_refused_as_a_whole(store):

@@ -74,6 +74,7 @@ def test_characters_that_hide_or_turn_text_are_written_out():
 
 
 def test_a_line_feed_stays_unless_one_line_is_asked_for():
+    assert views.visible("a\u3164b\xa0c\ufe0f\U000e0041") == r"a\u3164b\xa0c\ufe0f\U000e0041"
     assert views.visible("a\nb") == "a\nb"
     assert views.visible("a\nb", one_line=True) == r"a\nb"
 
@@ -256,68 +257,16 @@ def test_groups_hold_each_line_once(store, study):
     assert counts[0] <= counts[1]
 
 
-def test_the_review_queue_starts_with_what_is_most_doubtful(store):
-    queue = views.review_queue(store)
-    order = ["vetoed", "unsure", "pending", "malicious", "benign"]
-    places = [order.index(s) for s in queue["state"].to_pylist()]
-    assert places == sorted(places)
-    latest = {r["command_id"]: r["verdict"] for r in store.verdicts().to_pylist()}
-    assert (
-        dict(zip(queue["command_id"].to_pylist(), queue["verdict"].to_pylist(), strict=True)).items() >= latest.items()
-    )
-
-
 def test_vetoed_lines_are_those_that_the_results_count(store, results):
     assert views.vetoed_lines(store).num_rows == results["labels"]["vetoed"]
 
 
-def test_a_verdict_on_a_line_of_another_study_does_not_break_the_queue(own_study):
-    stranger = Verdict("f" * 32, "benign", 0.9, "elsewhere")
+def test_a_verdict_on_a_line_of_another_study_does_not_break_the_view(own_study):
+    stranger = Verdict("f" * 32, "unsure", 0.9, "elsewhere", vetoed_by="rule:x")
     with Store.open(own_study / "study.duckdb") as store:
-        before = views.review_queue(store)
+        before = views.vetoed_lines(store)
         store.append_verdicts(verdicts_table([stranger]))
-        assert views.review_queue(store).equals(before)
-
-
-def test_a_review_is_appended_as_judge_person_and_supersedes(own_study):
-    with views.reading(own_study) as store:
-        line = views.review_queue(store).slice(0, 1).to_pylist()[0]
-        before = store.verdict_history(line["command_id"])
-    after = views.record_review(
-        own_study, line["command_id"], "malicious", technique=" T1003 ", reason="dump\0 of \ud800"
-    )
-    assert after.slice(0, before.num_rows).equals(before)
-    row = after.to_pylist()[-1]
-    assert (row["verdict"], row["judge"], row["technique"]) == ("malicious", "person", "T1003")
-    assert "\0" not in row["reason"]
-    assert len(row["text_sha256"]) == 64
-    with views.reading(own_study) as store:
-        assert store.verdicts([line["command_id"]])["verdict"].to_pylist() == ["malicious"]
-
-
-def test_a_persons_benign_keeps_what_the_guard_said(own_study):
-    with Store.open(own_study / "study.duckdb") as store:
-        some = store.days()[0]
-        lines = pa.Table.from_batches(list(store.lines([some])))
-    from cmdclf.labels import guard
-
-    warned = lines.filter(pc.greater(pc.list_value_length(guard(lines)["reasons"]), 0))
-    calm = lines.filter(pc.equal(pc.list_value_length(guard(lines)["reasons"]), 0))
-    row = views.record_review(own_study, calm["command_id"][0].as_py(), "benign").to_pylist()[-1]
-    assert row["note"] == ""
-    for command_id in warned["command_id"].to_pylist()[:1]:
-        row = views.record_review(own_study, command_id, "benign").to_pylist()[-1]
-        assert row["verdict"] == "benign"
-        assert row["note"].startswith("despite rule:")
-
-
-def test_a_review_of_an_unknown_line_writes_nothing(own_study):
-    with views.reading(own_study) as store:
-        before = store.verdict_counts()
-    with pytest.raises(StoreError):
-        views.record_review(own_study, "0" * 32, "benign")
-    with views.reading(own_study) as store:
-        assert store.verdict_counts().equals(before)
+        assert views.vetoed_lines(store).equals(before)
 
 
 # ---------------------------------------------------------------------- classifier

@@ -14,8 +14,6 @@ from cmdclf.study.views.labels import (
     day_anomaly_lines,
     group_members,
     group_rows,
-    record_review,
-    review_queue,
     vetoed_lines,
 )
 from cmdclf.study.views.telemetry import (
@@ -45,8 +43,6 @@ __all__ = [
     "platform_counts",
     "platform_shares",
     "reading",
-    "record_review",
-    "review_queue",
     "roc_rows",
     "saturation_table",
     "scored_test",

@@ -19,7 +19,10 @@ __all__ = ["finished_study", "looked_up", "newest_stages", "reading", "study_emb
 
 _REMEDY = "Run 'cmdclf demo --out DIR' or 'cmdclf run STUDY.toml --out DIR' first, then give --study DIR"
 #: Control characters, and format characters that turn or hide text: a line must look like what it is.
-_INVISIBLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_INVISIBLE = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f"
+    "\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]"
+)
 
 
 def finished_study(folder: str | Path) -> Path:
@@ -54,16 +57,21 @@ def study_embedder(folder: Path) -> Embedder:
 
 
 def visible(text: str, limit: int | None = None, *, one_line: bool = False) -> str:
-    r"""The text with characters that hide or turn others written out as `\xNN` or `\uNNNN`, cut at `limit` characters.
+    r"""The text with characters that hide or turn others written out (`\xNN`, `\uNNNN`), cut at `limit` characters.
 
     Command lines are foreign text: a right-to-left mark can make `exe.txt` out of `txt.exe`. The line feed stays unless
     `one_line`. A cut text says how many characters are left out.
     """
     cut = text if limit is None else text[:limit]
-    shown = _INVISIBLE.sub(lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}", cut)
+    shown = _INVISIBLE.sub(_escaped, cut)
     if one_line:
         shown = shown.replace("\n", "\\n")
     return shown if len(cut) == len(text) else f"{shown} … (+{len(text) - len(cut):,} characters)"
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def newest_stages(store: Store) -> list[dict[str, Any]]:
