@@ -19,7 +19,7 @@ import numpy.typing as npt
 from cmdclf.rules._automaton import Automaton, build_automaton
 from cmdclf.rules._required import frequency, needed
 from cmdclf.rules._spelling import glob_parts, spellings
-from cmdclf.rules.condition import PLAIN, And, Condition, Not, Or, Test, conjunction, disjunction
+from cmdclf.rules.condition import NAME_MARK, NAME_ONLY, PLAIN, And, Condition, Not, Or, Test, conjunction, disjunction
 
 __all__ = ["AT_END", "AT_START", "CASED", "FALSE", "TRUE", "FieldScan", "Program", "build_program"]
 
@@ -136,16 +136,19 @@ class _Builder:
         if isinstance(condition, Test):
             if condition.kind == "empty":
                 return self.empty_atom(condition.field, sign), sign
-            if condition.kind in PLAIN and spellings(condition.value, cased=condition.cased) is not None:
-                return self.set_atom({condition}), sign
-            return self.late_tree(condition, sign)
+            if self.is_plain(condition):
+                return self.set_atom(_with_possible([condition], sign)), sign
+            late, possible = self.late_tree(condition, sign), None if sign else _possible(condition)
+            if possible is None:
+                return late
+            return "and", [(self.set_atom({possible}), sign), late]
         word = "and" if isinstance(condition, And) == sign else "or"
         return self.joined(word, isinstance(condition, Or), condition.parts, sign)
 
     def joined(self, word: str, any_of: bool, parts: Sequence[Condition], sign: bool) -> Tree:
         # `any_of` plain tests, asked for or ruled out together, are one atom.
-        plain = {part for part in parts if any_of and isinstance(part, Test) and self.is_plain(part)}
-        trees: list[Tree] = [(self.set_atom(plain), sign)] if plain else []
+        plain = [part for part in parts if any_of and isinstance(part, Test) and self.is_plain(part)]
+        trees: list[Tree] = [(self.set_atom(_with_possible(plain, sign)), sign)] if plain else []
         trees += [self.tree(part, sign) for part in parts if part not in plain]
         flat: list[Tree] = []
         for tree in trees:
@@ -266,6 +269,25 @@ def _needs(test: Test) -> list[Condition]:
             if not wild and spellings(text, cased=test.cased) is not None
         ]
     return []
+
+
+def _with_possible(tests: Sequence[Test], sign: bool) -> set[Test]:
+    """The tests; where they are ruled out, also what makes them possible."""
+    more = [] if sign else [possible for test in tests if (possible := _possible(test)) is not None]
+    return {*tests, *more}
+
+
+def _possible(test: Test) -> Test | None:
+    """What holds where the folder of a program isn't known and the test might hold in some folder; None: never."""
+    column = NAME_ONLY.get(test.field)
+    if column is None or test.kind in ("same", "cidr", "empty"):
+        return None
+    if test.kind in ("endswith", "equals"):
+        name = re.split(r"[\\/]", test.value)[-1]
+        if test.kind == "endswith" and len(name) >= len(test.value) - 1:
+            return None  # it asks for the name alone
+        return Test(column, "equals", NAME_MARK + name, test.cased)
+    return Test(column, "startswith", NAME_MARK)
 
 
 def _share(test: Test) -> float:

@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from cmdclf.jit import compiled
 from cmdclf.rules.buffers import string_buffers
+from cmdclf.rules.condition import NAME_MARK
 
-__all__ = ["first_token_images"]
+__all__ = ["first_token_images", "names_only"]
 
 Longs = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -34,6 +35,52 @@ def first_token_images(lines: pa.Array, windows: npt.NDArray[np.bool_]) -> pa.La
     np.cumsum(length, out=where[1:])
     text = _written(data, begins, ends, where, windows)
     return pa.LargeStringArray.from_buffers(len(lines), pa.py_buffer(where), pa.py_buffer(text))
+
+
+def names_only(images: pa.Array) -> pa.LargeStringArray:
+    """`(n,)` the program's name behind `NAME_MARK` where the image doesn't say its folder, else empty.
+
+    Known is the folder of a path from the root, a drive or a share; `\\name` alone is what `first_token_images` makes of a
+    bare name.
+    """
+    offsets, data = string_buffers(images)
+    begins, length = _name_spans(offsets, data)
+    where = np.zeros(len(images) + 1, np.int64)
+    np.cumsum(length, out=where[1:])
+    text = _marked_names(data, begins, where, ord(NAME_MARK))
+    return pa.LargeStringArray.from_buffers(len(images), pa.py_buffer(where), pa.py_buffer(text))
+
+
+@compiled
+def _name_spans(offsets: Longs, data: Bytes) -> tuple[Longs, Longs]:
+    rows = offsets.size - 1
+    begins, length = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+    for row in range(rows):
+        begin, end = offsets[row], offsets[row + 1]
+        if begin == end:
+            continue
+        last = begin - 1
+        for k in range(begin, end):
+            if data[k] == _SLASH or data[k] == _BACKSLASH:
+                last = k
+        rooted = data[begin] == _SLASH or data[begin] == _BACKSLASH
+        drive = end - begin > 2 and data[begin + 1] == _COLON
+        if not drive and not (rooted and last > begin):
+            begins[row] = last + 1
+            length[row] = end - last  # the mark takes the separator's place
+    return begins, length
+
+
+@compiled
+def _marked_names(data: Bytes, begins: Longs, where: Longs, mark: int) -> Bytes:
+    out = np.empty(where[-1], np.uint8)
+    for row in range(begins.size):
+        if where[row] == where[row + 1]:
+            continue
+        out[where[row]] = mark
+        for k in range(where[row + 1] - where[row] - 1):
+            out[where[row] + 1 + k] = data[begins[row] + k]
+    return out
 
 
 @compiled

@@ -49,6 +49,10 @@ FIELDS: dict[str, str] = {
     "terminal_session_id": "TerminalSessionId",
 }
 
+#: Columns that the engine adds: the program's name, behind a mark, where nothing says in which folder it lies; else empty.
+NAME_ONLY = {"image": "name only", "parent_image": "parent's name only"}
+NAME_MARK = "/"
+
 #: Tests of one text: decided in the scan; then those that look at the rows that are left.
 PLAIN = ("contains", "startswith", "endswith", "equals")
 KINDS = (*PLAIN, "like", "re", "empty", "same", "cidr")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.rules._condition_program import FieldScan, Program, build_program
+from cmdclf.rules._implied import parsed
 from cmdclf.rules._spelling import glob_regex, text_regex
 from cmdclf.rules.buffers import as_string_array, string_buffers
-from cmdclf.rules.condition import Condition, Test
+from cmdclf.rules.condition import NAME_ONLY, Condition, Test
 from cmdclf.rules.platforms import ANY_PLATFORM
 
 __all__ = ["ConditionEngine"]
@@ -74,8 +77,8 @@ class ConditionEngine:
 
 
 def _complete(columns: dict[str, pa.Array], where: npt.NDArray[np.uint8]) -> None:
-    """Images from the first token of the command line, where there are none."""
-    from cmdclf.rules._first_token import first_token_images
+    """Images from the first token of the command line where there are none, and the names of those without a folder."""
+    from cmdclf.rules._first_token import first_token_images, names_only
 
     windows: npt.NDArray[np.bool_] | None = None
     for image, line in (("image", "command_line"), ("parent_image", "parent_command_line")):
@@ -86,6 +89,9 @@ def _complete(columns: dict[str, pa.Array], where: npt.NDArray[np.uint8]) -> Non
             windows = _windows(columns["command_line"], where)
         taken = first_token_images(columns[line], windows)
         columns[image] = taken if own is None else pc.if_else(pa.array(_is_empty(own)), taken, own.cast(taken.type))
+    for image, name in NAME_ONLY.items():
+        if image in columns:
+            columns[name] = names_only(columns[image])
 
 
 def _windows(lines: pa.Array, where: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
@@ -187,9 +193,32 @@ def _looked_at(test: Test, columns: Mapping[str, pa.Array], rows: Longs) -> npt.
     if test.kind == "cidr":
         network = ipaddress.ip_network(test.value)
         return np.array([_inside(value, network) for value in text.to_pylist()], np.bool_)
-    # As the prefilter of the regex rules does: a null matches nothing.
-    matched = pc.match_substring_regex(text, _regex(test)).fill_null(False)
-    return np.asarray(matched.to_numpy(zero_copy_only=False), np.bool_)
+    regex = _regex(test)
+    held = np.zeros(len(rows), np.bool_)
+    # RE2 takes a millisecond a row to find that a line has no thousand characters; null matches nothing.
+    long = np.flatnonzero(pc.greater_equal(pc.binary_length(text), _least_length(regex)).fill_null(False))
+    run = _RUN.fullmatch(regex)
+    if run:
+        # And as long for each place of a line that has them: so many characters without a line's end are counted.
+        some = text.take(pa.array(long))
+        one_line = np.asarray(pc.invert(pc.match_substring(some, "\n")).to_numpy(zero_copy_only=False), np.bool_)
+        enough = pc.greater_equal(pc.utf8_length(some), int(run[1])).to_numpy(zero_copy_only=False)
+        held[long[one_line & enough]] = True
+        long = long[~one_line]
+    matched = pc.match_substring_regex(text.take(pa.array(long)), regex)
+    held[long] = matched.to_numpy(zero_copy_only=False)
+    return held
+
+
+#: "At least so many characters".
+_RUN = re.compile(r"\(?\.\)?\{(\d+),\}")
+
+
+@lru_cache(maxsize=4096)
+def _least_length(regex: str) -> int:
+    """A text of fewer bytes can't match."""
+    tree = parsed(regex)
+    return 0 if tree is None else int(tree.getwidth()[0])
 
 
 def _regex(test: Test) -> str:
