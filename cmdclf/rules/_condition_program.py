@@ -192,7 +192,7 @@ class _Builder:
         return self.n_atoms - 1
 
     def leaders(self, tree: Tree) -> tuple[float, frozenset[int]] | None:
-        """Atoms of which one is marked wherever the tree holds, the rarest such, with their share; None: there are none."""
+        """Atoms of which one is marked wherever the tree holds, the rarest such, with their share; None: no such."""
         if isinstance(tree[0], int):
             atom, sign = tree
             led = sign and atom not in self.late_atoms

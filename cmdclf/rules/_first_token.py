@@ -40,8 +40,8 @@ def first_token_images(lines: pa.Array, windows: npt.NDArray[np.bool_]) -> pa.La
 def names_only(images: pa.Array) -> pa.LargeStringArray:
     """`(n,)` the program's name behind `NAME_MARK` where the image doesn't say its folder, else empty.
 
-    Known is the folder of a path from the root, a drive or a share; `\\name` alone is what `first_token_images` makes of a
-    bare name.
+    Known is the folder of a path from the root, a drive or a share; `\\name` alone is what `first_token_images` makes
+    of a bare name.
     """
     offsets, data = string_buffers(images)
     begins, length = _name_spans(offsets, data)
@@ -123,9 +123,7 @@ def _token(data: Bytes, begin: int, end: int, windows: bool) -> tuple[int, int]:
 
 
 @compiled
-def _spans(
-    offsets: Longs, data: Bytes, windows: npt.NDArray[np.bool_]
-) -> tuple[Longs, Longs, Longs]:
+def _spans(offsets: Longs, data: Bytes, windows: npt.NDArray[np.bool_]) -> tuple[Longs, Longs, Longs]:
     rows = offsets.size - 1
     begins, ends, length = np.empty(rows, np.int64), np.empty(rows, np.int64), np.zeros(rows, np.int64)
     for row in range(rows):
@@ -149,9 +147,7 @@ def _shape(data: Bytes, begin: int, end: int, windows: bool) -> tuple[bool, bool
 
 
 @compiled
-def _written(
-    data: Bytes, begins: Longs, ends: Longs, where: Longs, windows: npt.NDArray[np.bool_]
-) -> Bytes:
+def _written(data: Bytes, begins: Longs, ends: Longs, where: Longs, windows: npt.NDArray[np.bool_]) -> Bytes:
     out = np.empty(where[-1], np.uint8)
     for row in range(begins.size):
         if where[row] == where[row + 1]:

@@ -17,7 +17,19 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["FIELDS", "KINDS", "And", "Condition", "Not", "Or", "Test", "conjunction", "disjunction", "parsed", "written"]
+__all__ = [
+    "FIELDS",
+    "KINDS",
+    "And",
+    "Condition",
+    "Not",
+    "Or",
+    "Test",
+    "conjunction",
+    "disjunction",
+    "parsed",
+    "written",
+]
 
 #: The column of a field, and what Sigma calls it.
 FIELDS: dict[str, str] = {
@@ -49,7 +61,7 @@ FIELDS: dict[str, str] = {
     "terminal_session_id": "TerminalSessionId",
 }
 
-#: Columns that the engine adds: the program's name, behind a mark, where nothing says in which folder it lies; else empty.
+#: Columns that the engine adds: the program's name, behind a mark, where nothing says in which folder it lies.
 NAME_ONLY = {"image": "name only", "parent_image": "parent's name only"}
 NAME_MARK = "/"
 
@@ -67,10 +79,10 @@ class Test:
 
     Attributes:
         field: one of `FIELDS`.
-        kind: `contains`, `startswith`, `endswith`, `equals`; `like` (`*` any text, `?` one character, `\\` before either
-            or before itself: as it stands); `re` (RE2, found anywhere, case counts unless `(?i)`); `empty` (null or no
-            text; no value); `same` (the value names another field: both hold the same text); `cidr` (an address of
-            that network).
+        kind: `contains`, `startswith`, `endswith`, `equals`; `like` (`*` any text, `?` one character, after `\\` they
+            and `\\` stand for themselves); `re` (RE2, found anywhere, case counts unless `(?i)`); `empty` (null or no
+            text; no value); `same` (the value names another field: both hold the same text, and some); `cidr` (an
+            address of that network).
         value: what is looked for.
         cased: whether case counts (`re` has its own flags, `cidr` and `empty` know no case).
     """

@@ -36,8 +36,8 @@ class ConditionEngine:
     then decide each rule that the row has a needed text of. Only what is left open by that (wildcards inside a text,
     regular expressions, comparisons of fields) is looked at row by row, with RE2. Time is linear in the bytes.
 
-    A field that was not given: see `docs/sigma.md`. Its tests don't hold, and whether it is empty stays unknown: neither
-    `empty` nor its contrary holds then.
+    Tests of a field that was not given don't hold, and whether it is empty is unknown: neither `empty` nor its contrary
+    holds. Likewise unknown are tests of a program's folder where only its name is there. See docs/sigma.md.
 
     Args:
         conditions: one a rule.
@@ -116,8 +116,8 @@ def _held(
     for name, scan in program.fields.items():
         if name in columns:
             lists.append(_scanned(columns[name], scan, program.n_atoms))
-    code = (program.atom, program.then, program.other, program.root, program.is_late)
-    led = (program.led_start, program.led, program.always)
+    code: tuple[Any, ...] = (program.atom, program.then, program.other, program.root, program.is_late)
+    led: tuple[Any, ...] = (program.led_start, program.led, program.always)
     held, open_ = judge(*_stacked(lists), *code, *led, np.ascontiguousarray(rule_where), np.ascontiguousarray(where))
     if not len(open_):
         return np.asarray(held)

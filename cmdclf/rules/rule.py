@@ -41,7 +41,7 @@ LEVELS = ("informational", "low", "medium", "high", "critical")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A pattern, or a condition over several fields, with what it means and examples of what it must and must not match.
+    """A pattern or a condition, with what it means and examples of what it must and must not match.
 
     Attributes:
         id: unique and stable: feature columns and ledgers are named by it.
@@ -132,12 +132,7 @@ def _rule(entry: Mapping[str, Any], number: int, path: Path) -> Rule:
     for key, value in entry.items():
         if key not in known:
             raise fault(f"unknown key '{key}'", f"Known keys are {', '.join(known)}")
-        if key in _TEXT and not isinstance(value, str):
-            raise fault(f"'{key}' is not text", f"Write {key} as a quoted string")
-        if key in _FLAGS and not isinstance(value, bool):
-            raise fault(f"'{key}' is not true or false", f"Write {key} = true or leave it out")
-        if key in _LISTS and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-            raise fault(f"'{key}' is not a list of text", f'Write {key} = ["...", "..."]')
+        _check_type(key, value, fault)
     fields: dict[str, Any] = {key: tuple(value) if key in _LISTS else value for key, value in entry.items()}
     rule = Rule(**fields)
     if not rule.id:
@@ -152,6 +147,15 @@ def _rule(entry: Mapping[str, Any], number: int, path: Path) -> Rule:
             "Use RE2 syntax: no look-around, no back-references",
         ) from error
     return rule
+
+
+def _check_type(key: str, value: object, fault: Callable[[str, str], RuleError]) -> None:
+    if key in _TEXT and not isinstance(value, str):
+        raise fault(f"'{key}' is not text", f"Write {key} as a quoted string")
+    if key in _FLAGS and not isinstance(value, bool):
+        raise fault(f"'{key}' is not true or false", f"Write {key} = true or leave it out")
+    if key in _LISTS and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+        raise fault(f"'{key}' is not a list of text", f'Write {key} = ["...", "..."]')
 
 
 def _condition(entry: Mapping[str, Any], fault: Callable[[str, str], RuleError]) -> dict[str, Any]:

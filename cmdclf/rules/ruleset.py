@@ -203,7 +203,7 @@ class RuleSet:
         platform: pa.Array | pa.ChunkedArray | None = None,
         fields: Mapping[str, pa.Array | pa.ChunkedArray] | None = None,
     ) -> npt.NDArray[np.int8]:
-        """`(n,) int8`: the highest level of the rules that match each line, 0 for none, 1 informational .. 5 critical."""
+        """`(n,) int8`: the highest level of the rules that match; 0 none, 1 informational .. 5 critical."""
         level = np.array([LEVELS.index(rule.level) + 1 if rule.level in LEVELS else 0 for rule in self.rules], np.int8)
         highest = np.zeros(len(lines), np.int8)
         rows, columns = self.pairs(lines, platform, fields)

@@ -1,14 +1,16 @@
 """Sigma's process-creation rules as rules of our own, by way of pySigma.
 
-Sigma: https://sigmahq.io/sigma-specification (rules 2.1). pySigma reads a rule and applies its modifiers; what comes out
-is turned into a `Condition`. What can't be turned is set aside with its file, the reason and a remedy.
+Sigma: https://sigmahq.io/sigma-specification (rules 2.1). pySigma reads a rule and applies its modifiers; the outcome
+becomes a `Condition`. What can't be converted is set aside with its file, the reason and a remedy.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ from cmdclf.rules.rule import LEVELS, Rule
 from cmdclf.rules.ruleset import RuleSet
 
 if TYPE_CHECKING:
+    from sigma.policy import SigmaPolicy
     from sigma.rule import SigmaRule
 
 __all__ = ["SetAside", "SigmaImport", "can_hold", "import_sigma", "sigma_levels"]
@@ -31,6 +34,8 @@ MAX_FILE_BYTES = 256 * 1024
 #: What a rule without a level gets.
 _DEFAULT_LEVEL = "medium"
 OTHER_SOURCE, BELOW_LEVEL = "other log source", "below the level asked for"
+#: Reasons of what is no process-creation rule.
+_NO_RULE = (OTHER_SOURCE, "no Sigma rule", "broken YAML", "unreadable file", "correlation or filter")
 _PRODUCTS = {"windows": ("windows",), "linux": ("linux",), "macos": ("macos",), None: ()}
 #: ATT&CK's tactics, as Sigma tags them, and ours.
 _CATEGORIES = {
@@ -89,13 +94,13 @@ class SigmaImport:
 
     @property
     def process_creation(self) -> int:
-        """How many process-creation rules there were, faulty files included."""
-        return len(self.rules) + sum(one.kind not in (OTHER_SOURCE,) for one in self.set_aside)
+        """How many process-creation rules there were."""
+        return len(self.rules) + sum(one.kind not in _NO_RULE for one in self.set_aside)
 
     @property
     def failed(self) -> int:
         """How many of them could not be converted."""
-        return sum(one.kind not in (OTHER_SOURCE, BELOW_LEVEL) for one in self.set_aside)
+        return sum(one.kind not in (*_NO_RULE, BELOW_LEVEL) for one in self.set_aside)
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -171,7 +176,7 @@ def _read(path: Path) -> Iterator[Any]:
     if _depth(text) > 100:
         raise Unconvertible("broken YAML", "brackets are nested more than 100 deep", remedy)
     try:
-        rules = SigmaCollection.from_yaml(text, collect_errors=True).rules
+        rules = SigmaCollection.from_yaml(text, collect_errors=True, policy=_policy()).rules
     except yaml.YAMLError as error:
         raise Unconvertible("broken YAML", _one_line(error), remedy) from error
     except SigmaError as error:
@@ -182,6 +187,27 @@ def _read(path: Path) -> Iterator[Any]:
     if not rules:
         raise Unconvertible("no Sigma rule", "the file holds no rule", remedy)
     yield from rules
+
+
+@cache
+def _policy() -> SigmaPolicy:
+    """pySigma's own, but RE2 doesn't write on the terminal what is reported anyway."""
+    import re2
+    from sigma.policy import SigmaPolicy
+    from sigma.policy.regex_engine import RE2RegexEngine, RegexPattern
+
+    class Quiet(RE2RegexEngine):  # type: ignore[misc]
+        def compile(self, pattern: str, flags: int = 0) -> RegexPattern:
+            options = re2.Options()
+            options.log_errors = False
+            letters = "".join(letter for letter in "ims" if flags & getattr(re, letter.upper()))
+            try:
+                return re2.compile(f"(?{letters}){pattern}" if letters else pattern, options)
+            except re2.error as error:
+                text = error.args[0]
+                raise re2.error(text.decode(errors="replace") if isinstance(text, bytes) else text) from None
+
+    return SigmaPolicy(regex_engine=Quiet())
 
 
 def _rule(source: SigmaRule, path: Path, level: str) -> Rule:
@@ -204,14 +230,14 @@ def _rule(source: SigmaRule, path: Path, level: str) -> Rule:
     if product not in _PRODUCTS:
         raise Unconvertible("unknown product", f"the product '{product}'", "Name windows, linux or macos")
     own = source.level.name.lower() if source.level else _DEFAULT_LEVEL
-    if LEVELS.index(own) < LEVELS.index(level):
-        raise Unconvertible(BELOW_LEVEL, f"its level is {own}", f"Import with --level {own}")
     try:
         match = _match(source)
     except SigmaError as error:
         raise fault_of(error) from error
     except RecursionError as error:
         raise Unconvertible("faulty condition", "the condition is nested too deeply", "Write it flatter") from error
+    if LEVELS.index(own) < LEVELS.index(level):
+        raise Unconvertible(BELOW_LEVEL, f"its level is {own}", f"Import with --level {own}")
     tags = [tag for tag in source.tags if tag.namespace == "attack"]
     names = [tag.name.lower().replace("_", "-") for tag in tags]
     return Rule(

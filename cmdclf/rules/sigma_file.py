@@ -52,5 +52,4 @@ def _value(value: Any) -> str:
         if value.isprintable() and "'" not in value:
             return f"'{value}'"
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    one_line = "[" + ", ".join(_value(part) for part in value) + "]"
-    return one_line
+    return "[" + ", ".join(_value(part) for part in value) + "]"

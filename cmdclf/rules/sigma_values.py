@@ -35,7 +35,7 @@ def condition_of(detections: SigmaDetections) -> Condition:
         if not isinstance(one.condition, str):
             raise _unconvertible("faulty condition", "the condition is no text", "Write the condition as text")
         if len(one.condition) > _MAX_CONDITION or one.condition.count("(") > _MAX_BRACKETS:
-            raise _unconvertible("faulty condition", "the condition is too long", "Write it shorter, with '1 of name_*'")
+            raise _unconvertible("faulty condition", "the condition is too long", "Write '1 of name_*'")
         alternatives.append(_condition(one.parsed))
     return disjunction(alternatives)
 
@@ -72,7 +72,7 @@ def _column(name: str) -> str:
     return _COLUMNS[name]
 
 
-def _test(column: str, value: Any) -> Condition:  # noqa: C901, PLR0911  one line a type of value
+def _test(column: str, value: Any) -> Condition:
     from sigma.types import (
         SigmaBool,
         SigmaCasedString,
@@ -99,7 +99,7 @@ def _test(column: str, value: Any) -> Condition:  # noqa: C901, PLR0911  one lin
         if value.contains_placeholder():
             raise _placeholder(str(value.regexp))
         flags = "".join(sorted(_FLAGS[flag.name] for flag in value.flags))
-        pattern = value.escape((), escape_escape_char=False, flag_prefix=False)
+        pattern = value.escape([], escape_escape_char=False, flag_prefix=False)
         return Test(column, "re", f"(?{flags}){pattern}" if flags else pattern)
     if isinstance(value, SigmaBool):
         return Test(column, "equals", str(value).lower())
@@ -174,7 +174,7 @@ def fault_of(error: Exception) -> Unconvertible:
         return _unconvertible("faulty condition", message, "Mend the rule's condition")
     if isinstance(error, exceptions.SigmaValueError | exceptions.SigmaTypeError):
         return _unconvertible("faulty value", message, "Mend the value in the rule's detection")
-    return _unconvertible("no Sigma rule", message, "Mend the file, or take it out of the folder")
+    return _unconvertible("faulty rule", message, "Mend the file, or take it out of the folder")
 
 
 def _placeholder(name: str) -> Unconvertible:
