@@ -19,7 +19,18 @@ import numpy.typing as npt
 from cmdclf.rules._automaton import Automaton, build_automaton
 from cmdclf.rules._required import frequency, needed
 from cmdclf.rules._spelling import glob_parts, spellings
-from cmdclf.rules.condition import NAME_MARK, NAME_ONLY, PLAIN, And, Condition, Not, Or, Test, conjunction, disjunction
+from cmdclf.rules.condition import (
+    NAME_MARK,
+    NAME_ONLY,
+    PLAIN,
+    And,
+    Condition,
+    FieldTest,
+    Not,
+    Or,
+    conjunction,
+    disjunction,
+)
 
 __all__ = ["AT_END", "AT_START", "CASED", "FALSE", "TRUE", "FieldScan", "Program", "build_program"]
 
@@ -76,7 +87,7 @@ class Program:
 
     fields: dict[str, FieldScan]
     n_atoms: int
-    late: dict[int, Test]
+    late: dict[int, FieldTest]
     empty: dict[str, tuple[int, int]]
     atom: Ints
     then: Ints
@@ -122,8 +133,8 @@ def build_program(conditions: Sequence[Condition]) -> Program:
 @dataclass
 class _Builder:
     n_atoms: int = 0
-    sets: dict[frozenset[Test], int] = field(default_factory=dict)
-    late: dict[Test, int] = field(default_factory=dict)
+    sets: dict[frozenset[FieldTest], int] = field(default_factory=dict)
+    late: dict[FieldTest, int] = field(default_factory=dict)
     late_atoms: set[int] = field(default_factory=set)
     empty: dict[tuple[str, bool], int] = field(default_factory=dict)
     cost: list[float] = field(default_factory=list)
@@ -133,7 +144,7 @@ class _Builder:
         """The condition, or its contrary, in negation normal form."""
         if isinstance(condition, Not):
             return self.tree(condition.part, not sign)
-        if isinstance(condition, Test):
+        if isinstance(condition, FieldTest):
             if condition.kind == "empty":
                 return self.empty_atom(condition.field, sign), sign
             if self.is_plain(condition):
@@ -147,7 +158,7 @@ class _Builder:
 
     def joined(self, word: str, any_of: bool, parts: Sequence[Condition], sign: bool) -> Tree:
         # `any_of` plain tests, asked for or ruled out together, are one atom.
-        plain = [part for part in parts if any_of and isinstance(part, Test) and self.is_plain(part)]
+        plain = [part for part in parts if any_of and isinstance(part, FieldTest) and self.is_plain(part)]
         trees: list[Tree] = [(self.set_atom(_with_possible(plain, sign)), sign)] if plain else []
         trees += [self.tree(part, sign) for part in parts if part not in plain]
         flat: list[Tree] = []
@@ -156,13 +167,13 @@ class _Builder:
         flat.sort(key=lambda tree: (self.has_late(tree), len(_atoms(tree))))
         return flat[0] if len(flat) == 1 else (word, flat)
 
-    def is_plain(self, test: Test) -> bool:
+    def is_plain(self, test: FieldTest) -> bool:
         return test.kind in PLAIN and spellings(test.value, cased=test.cased) is not None
 
     def has_late(self, tree: Tree) -> bool:
         return not self.late_atoms.isdisjoint(_atoms(tree))
 
-    def late_tree(self, test: Test, sign: bool) -> Tree:
+    def late_tree(self, test: FieldTest, sign: bool) -> Tree:
         """The test behind the texts that it needs: `needs and test`, or the contrary of that."""
         if test not in self.late:
             self.late[test] = self.new(1.0)
@@ -175,7 +186,7 @@ class _Builder:
         word = "and" if sign else "or"
         return word, [*(first[1] if first[0] == word else [first]), leaf]  # type: ignore[misc]
 
-    def set_atom(self, tests: Iterable[Test]) -> int:
+    def set_atom(self, tests: Iterable[FieldTest]) -> int:
         key = frozenset(tests)
         if key not in self.sets:
             self.sets[key] = self.new(sum(_share(test) for test in key))
@@ -221,7 +232,7 @@ class _Builder:
         return {name: (self.empty.get((name, True), -1), self.empty.get((name, False), -1)) for name in names}
 
     def scans(self) -> dict[str, FieldScan]:
-        uses: dict[str, dict[Test, list[int]]] = {}
+        uses: dict[str, dict[FieldTest, list[int]]] = {}
         for tests, atom in self.sets.items():
             for test in tests:
                 uses.setdefault(test.field, {}).setdefault(test, []).append(atom)
@@ -231,7 +242,7 @@ class _Builder:
 _PLACE = {"contains": 0, "startswith": AT_START, "endswith": AT_END, "equals": AT_START | AT_END}
 
 
-def _field_scan(tests: dict[Test, list[int]]) -> FieldScan:
+def _field_scan(tests: dict[FieldTest, list[int]]) -> FieldScan:
     literals: dict[bytes, list[int]] = {}
     place: list[int] = []
     texts: list[bytes] = []
@@ -252,32 +263,32 @@ def _field_scan(tests: dict[Test, list[int]]) -> FieldScan:
     )
 
 
-def _needs(test: Test) -> list[Condition]:
+def _needs(test: FieldTest) -> list[Condition]:
     """Plain tests that hold wherever the test does."""
     if test.kind == "re":
         found = needed(test.value)
         if _IGNORES_CASE.search(test.value):
             # RE2 takes the Kelvin sign for a k and the long s for an s where it ignores case; the scan doesn't.
             found = [texts for texts in found if not any("k" in text or "s" in text for text in texts)]
-        return [disjunction([Test(test.field, "contains", text) for text in sorted(texts)]) for texts in found]
+        return [disjunction([FieldTest(test.field, "contains", text) for text in sorted(texts)]) for texts in found]
     if test.kind == "like":
         parts = list(glob_parts(test.value))
         last = len(parts) - 1
         return [
-            Test(test.field, "startswith" if k == 0 else "endswith" if k == last else "contains", text, test.cased)
+            FieldTest(test.field, "startswith" if k == 0 else "endswith" if k == last else "contains", text, test.cased)
             for k, (text, wild) in enumerate(parts)
             if not wild and spellings(text, cased=test.cased) is not None
         ]
     return []
 
 
-def _with_possible(tests: Sequence[Test], sign: bool) -> set[Test]:
+def _with_possible(tests: Sequence[FieldTest], sign: bool) -> set[FieldTest]:
     """The tests; where they are ruled out, also what makes them possible."""
     more = [] if sign else [possible for test in tests if (possible := _possible(test)) is not None]
     return {*tests, *more}
 
 
-def _possible(test: Test) -> Test | None:
+def _possible(test: FieldTest) -> FieldTest | None:
     """What holds where the folder of a program isn't known and the test might hold in some folder; None: never."""
     column = NAME_ONLY.get(test.field)
     if column is None or test.kind in ("same", "cidr", "empty"):
@@ -286,11 +297,11 @@ def _possible(test: Test) -> Test | None:
         name = re.split(r"[\\/]", test.value)[-1]
         if test.kind == "endswith" and len(name) >= len(test.value) - 1:
             return None  # it asks for the name alone
-        return Test(column, "equals", NAME_MARK + name, test.cased)
-    return Test(column, "startswith", NAME_MARK)
+        return FieldTest(column, "equals", NAME_MARK + name, test.cased)
+    return FieldTest(column, "startswith", NAME_MARK)
 
 
-def _share(test: Test) -> float:
+def _share(test: FieldTest) -> float:
     share = frequency(frozenset({test.value.lower()}))
     return max(share, _IMAGE_SHARE) if test.field in _IMAGES else share
 

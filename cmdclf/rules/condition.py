@@ -22,9 +22,9 @@ __all__ = [
     "KINDS",
     "And",
     "Condition",
+    "FieldTest",
     "Not",
     "Or",
-    "Test",
     "conjunction",
     "disjunction",
     "parsed",
@@ -74,7 +74,7 @@ MAX_TESTS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class FieldTest:
     """One question about one field.
 
     Attributes:
@@ -114,7 +114,7 @@ class Not:
     part: Condition
 
 
-Condition: TypeAlias = Test | And | Or | Not
+Condition: TypeAlias = FieldTest | And | Or | Not
 
 
 def conjunction(parts: Sequence[Condition]) -> Condition:
@@ -176,16 +176,16 @@ def _tests(field: str, rest: list[Any]) -> Condition:
     if kind == "empty":
         if values or marks:
             raise ValueError("'empty' takes no value")
-        return Test(field, kind)
+        return FieldTest(field, kind)
     if not values:
         raise ValueError(f"the test '{kind}' of {field} has no value")
-    tests = [Test(field, kind, value, "cased" in marks) for value in values]
+    tests = [FieldTest(field, kind, value, "cased" in marks) for value in values]
     for test in tests:
         _check(test)
     return (conjunction if "all" in marks else disjunction)(tests)
 
 
-def _check(test: Test) -> None:
+def _check(test: FieldTest) -> None:
     try:
         test.value.encode()
     except UnicodeEncodeError:
@@ -213,13 +213,13 @@ def written(condition: Condition) -> list[Any]:
     """The list that `parsed` reads; tests of one field that differ in their value alone become one."""
     if isinstance(condition, Not):
         return ["not", written(condition.part)]
-    if isinstance(condition, Test):
+    if isinstance(condition, FieldTest):
         return _list(condition, [condition.value], "")
     word, mark = ("and", "|all") if isinstance(condition, And) else ("or", "")
-    together: dict[object, list[Test]] = {}
+    together: dict[object, list[FieldTest]] = {}
     for number, part in enumerate(condition.parts):
-        alike = isinstance(part, Test) and part.kind != "empty"
-        key = (part.field, part.kind, part.cased) if isinstance(part, Test) and alike else number
+        alike = isinstance(part, FieldTest) and part.kind != "empty"
+        key = (part.field, part.kind, part.cased) if isinstance(part, FieldTest) and alike else number
         together.setdefault(key, []).append(part)  # type: ignore[arg-type]
     parts = [
         written(group[0]) if len(group) == 1 else _list(group[0], [test.value for test in group], mark)
@@ -228,7 +228,7 @@ def written(condition: Condition) -> list[Any]:
     return parts[0] if len(parts) == 1 else [word, *parts]
 
 
-def _list(test: Test, values: list[str], mark: str) -> list[Any]:
+def _list(test: FieldTest, values: list[str], mark: str) -> list[Any]:
     if test.kind == "empty":
         return [test.field, test.kind]
     return [test.field, test.kind + mark + ("|cased" if test.cased else ""), *values]

@@ -17,7 +17,7 @@ from cmdclf.rules._condition_program import FieldScan, Program, build_program
 from cmdclf.rules._implied import parsed
 from cmdclf.rules._spelling import glob_regex, text_regex
 from cmdclf.rules.buffers import as_string_array, string_buffers
-from cmdclf.rules.condition import NAME_ONLY, Condition, Test
+from cmdclf.rules.condition import NAME_ONLY, Condition, FieldTest
 from cmdclf.rules.platforms import ANY_PLATFORM
 
 __all__ = ["ConditionEngine"]
@@ -117,8 +117,9 @@ def _held(
         if name in columns:
             lists.append(_scanned(columns[name], scan, program.n_atoms))
     code: tuple[Any, ...] = (program.atom, program.then, program.other, program.root, program.is_late)
-    led: tuple[Any, ...] = (program.led_start, program.led, program.always)
-    held, open_ = judge(*_stacked(lists), *code, *led, np.ascontiguousarray(rule_where), np.ascontiguousarray(where))
+    led = (program.led_start, program.led, program.always)
+    everything: tuple[Any, ...] = (*_stacked(lists), *code, *led, rule_where, where)
+    held, open_ = judge(*everything)
     if not len(open_):
         return np.asarray(held)
     lists.append(_late_list(program, columns, open_, rows))
@@ -181,7 +182,7 @@ def _late_list(program: Program, columns: Mapping[str, pa.Array], keys: Longs, r
     return _list(where[by_row], np.concatenate(atoms)[by_row], rows)
 
 
-def _looked_at(test: Test, columns: Mapping[str, pa.Array], rows: Longs) -> npt.NDArray[np.bool_]:
+def _looked_at(test: FieldTest, columns: Mapping[str, pa.Array], rows: Longs) -> npt.NDArray[np.bool_]:
     """Whether the test holds in these rows."""
     column = columns.get(test.field)
     other = columns.get(test.value) if test.kind == "same" else column
@@ -221,7 +222,7 @@ def _least_length(regex: str) -> int:
     return 0 if tree is None else int(tree.getwidth()[0])
 
 
-def _regex(test: Test) -> str:
+def _regex(test: FieldTest) -> str:
     if test.kind == "re":
         return test.value
     if test.kind == "like":

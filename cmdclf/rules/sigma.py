@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from cmdclf.errors import CmdclfError, MissingExtraError, RuleError
-from cmdclf.rules.condition import And, Condition, Not, Test, parsed, written
+from cmdclf.rules.condition import And, Condition, FieldTest, Not, parsed, written
 from cmdclf.rules.rule import LEVELS, Rule
 from cmdclf.rules.ruleset import RuleSet
 
@@ -290,7 +290,7 @@ def _outcomes(condition: Condition, fields: frozenset[str]) -> frozenset[bool | 
     """What the condition may come to: true, false, unknown (None)."""
     if isinstance(condition, Not):
         return frozenset(None if value is None else not value for value in _outcomes(condition.part, fields))
-    if isinstance(condition, Test):
+    if isinstance(condition, FieldTest):
         if condition.field in fields and (condition.kind != "same" or condition.value in fields):
             return frozenset({True, False})
         return frozenset({None if condition.kind == "empty" else False})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from cmdclf.rules.condition import FIELDS, Condition, Not, Test, conjunction, disjunction
+from cmdclf.rules.condition import FIELDS, Condition, FieldTest, Not, conjunction, disjunction
 
 if TYPE_CHECKING:
     from sigma.rule import SigmaDetections
@@ -92,23 +92,23 @@ def _test(column: str, value: Any) -> Condition:
     if isinstance(value, SigmaExpansion):
         return disjunction([_test(column, one) for one in value.values])
     if isinstance(value, SigmaNull):
-        return Test(column, "empty")
+        return FieldTest(column, "empty")
     if isinstance(value, SigmaExists):
-        return Not(Test(column, "empty")) if value.exists else Test(column, "empty")
+        return Not(FieldTest(column, "empty")) if value.exists else FieldTest(column, "empty")
     if isinstance(value, SigmaRegularExpression):
         if value.contains_placeholder():
             raise _placeholder(str(value.regexp))
         flags = "".join(sorted(_FLAGS[flag.name] for flag in value.flags))
         pattern = value.escape([], escape_escape_char=False, flag_prefix=False)
-        return Test(column, "re", f"(?{flags}){pattern}" if flags else pattern)
+        return FieldTest(column, "re", f"(?{flags}){pattern}" if flags else pattern)
     if isinstance(value, SigmaBool):
-        return Test(column, "equals", str(value).lower())
+        return FieldTest(column, "equals", str(value).lower())
     if isinstance(value, SigmaNumber) and not isinstance(value, SigmaTimestampPart):
-        return Test(column, "equals", str(value))
+        return FieldTest(column, "equals", str(value))
     if isinstance(value, SigmaCIDRExpression):
-        return Test(column, "cidr", str(value.network))
+        return FieldTest(column, "cidr", str(value.network))
     if isinstance(value, SigmaFieldReference) and not (value.starts_with or value.ends_with):
-        return Test(column, "same", _column(value.field))
+        return FieldTest(column, "same", _column(value.field))
     raise _unconvertible(
         "unsupported modifier",
         f"a test of kind {type(value).__name__.removeprefix('Sigma')} on {FIELDS[column]}",
@@ -130,15 +130,15 @@ def _text(column: str, parts: Sequence[Any], *, cased: bool) -> Condition:
     while inner and inner[-1] == many:
         inner.pop()
     if not inner:
-        return Not(Test(column, "empty")) if parts else Test(column, "empty")
+        return Not(FieldTest(column, "empty")) if parts else FieldTest(column, "empty")
     before, after = parts[0] == many, parts[-1] == many
     if all(isinstance(part, str) for part in inner):
         kind = {(True, True): "contains", (False, True): "startswith", (True, False): "endswith"}
         text = "".join(inner)
         if not text:
-            return Not(Test(column, "empty")) if before or after else Test(column, "empty")
-        return Test(column, kind.get((before, after), "equals"), text, cased)
-    return Test(column, "like", "".join(_wild(part, many) for part in parts), cased)
+            return Not(FieldTest(column, "empty")) if before or after else FieldTest(column, "empty")
+        return FieldTest(column, kind.get((before, after), "equals"), text, cased)
+    return FieldTest(column, "like", "".join(_wild(part, many) for part in parts), cased)
 
 
 def _wild(part: Any, many: Any) -> str:
