@@ -225,7 +225,10 @@ def _rule(source: SigmaRule, path: Path, level: str) -> Rule:
             OTHER_SOURCE, f"the log source is {source.logsource.category or 'no category'}", "Nothing: no process start"
         )
     if source.errors:
-        raise fault_of(source.errors[0])
+        fault = fault_of(source.errors[0])
+        if source.logsource.category is None and fault.kind == "faulty rule":
+            fault.kind = "no Sigma rule"
+        raise fault
     product = source.logsource.product
     if product not in _PRODUCTS:
         raise Unconvertible("unknown product", f"the product '{product}'", "Name windows, linux or macos")

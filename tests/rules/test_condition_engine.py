@@ -289,7 +289,7 @@ def _kleene(condition, record):
     return decisive if decisive in inner else None if None in inner else not decisive
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(
     st.lists(conditions, min_size=1, max_size=5),
     st.lists(st.tuples(texts, st.one_of(paths, texts.filter(bool)), texts), min_size=1, max_size=6),
