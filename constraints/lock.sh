@@ -8,7 +8,7 @@ trap 'rm -rf "$tools"' EXIT
 "$tools/bin/pip" install -q pip-tools
 compile=("$tools/bin/pip-compile" -q --generate-hashes --strip-extras --allow-unsafe --no-annotate --no-header
   --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options)
-"${compile[@]}" --extra dev --extra service --extra notebooks -o constraints/test.txt pyproject.toml
+"${compile[@]}" --extra dev --extra service --extra notebooks --extra sigma -o constraints/test.txt pyproject.toml
 "${compile[@]}" -c constraints/test.txt -o constraints/core.txt pyproject.toml
 echo "torch==2.13.0" > constraints/torch.txt
 "${compile[@]}" --extra st --extra train -c constraints/test.txt -c constraints/torch.txt -o "$tools/st.txt" pyproject.toml

@@ -33,7 +33,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "single stage: a model folder against labelled test files"),
     "export": ("export", "single stage: an arm of a study as a model folder"),
     "promote": ("promote", "put a verified model folder in the place that the service reads"),
-    "rules": ("rules", "the regex rules: check, run"),
+    "rules": ("rules", "the regex rules: check, import-sigma, run"),
     "lexicon": ("lexicon", "the bundled lexicon: check, statistics, slots"),
     "spark": ("spark", "full scale on a Spark cluster: anomalies, features, package"),
     "serve": ("serve", "the BentoML service"),

@@ -34,6 +34,7 @@ __all__ = [
     "LinesWriter",
     "add_io_arguments",
     "command_lines",
+    "fields",
     "open_lines",
     "open_writer",
     "parents",
@@ -91,6 +92,16 @@ def parents(batch: pa.RecordBatch) -> pa.StringArray:
     if "parent_command_line" not in batch.schema.names:
         return pa.nulls(batch.num_rows, pa.string())
     return _clean(batch.column("parent_command_line"))
+
+
+def fields(batch: pa.RecordBatch, names: tuple[str, ...]) -> dict[str, pa.StringArray]:
+    """Those of these columns that the batch has, as text: numbers are written out, lists and the like are left out."""
+    found = {}
+    for name in names:
+        at = batch.schema.get_field_index(name)
+        if at >= 0 and not pa.types.is_nested(batch.schema.field(at).type):
+            found[name] = _clean(batch.column(at))
+    return found
 
 
 def platforms(batch: pa.RecordBatch, default: str | None = None) -> pa.StringArray:

@@ -1,9 +1,10 @@
-"""`cmdclf rules check` and `cmdclf rules run`."""
+"""`cmdclf rules check`, `cmdclf rules import-sigma` and `cmdclf rules run`."""
 
 from __future__ import annotations
 
 import argparse
 
+from cmdclf.cli import _rules_sigma
 from cmdclf.cli._lines_io import add_io_arguments
 from cmdclf.cli._messages import say
 
@@ -22,12 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     match.add_argument(
         "--rules", default="baseline", metavar="NAME", help="a bundled set or a rule file (default: baseline)"
     )
-    for action in (check, match):
+    sigma = actions.add_parser("import-sigma", help="Sigma's process-creation rules as a rule file")
+    _rules_sigma.add_arguments(sigma)
+    for action in (check, match, sigma):
         action.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check or match; 2 where a rule file has problems."""
+    """Check, import or match; 2 where a rule file has problems."""
+    if args.action == "import-sigma":
+        return _rules_sigma.run(args)
     return _check(args.files) if args.action == "check" else _match(args)
 
 
@@ -53,13 +58,15 @@ def _check(files: list[str]) -> int:
 
 
 def _match(args: argparse.Namespace) -> int:
-    from cmdclf.cli._lines_io import command_lines, open_lines, open_writer, platforms, with_columns
+    from cmdclf.cli._lines_io import command_lines, fields, open_lines, open_writer, platforms, with_columns
     from cmdclf.rules import RuleSet
+    from cmdclf.rules.condition import FIELDS
 
     rules = RuleSet.load(args.rules)
     lines = open_lines(args.file, format=args.format)
     with open_writer(args, lines, text_columns=("rules", "command_line")) as out:
         for batch in lines:
-            matched = rules.names(command_lines(batch), platforms(batch, args.platform))
+            known = fields(batch, tuple(FIELDS)[1:])
+            matched = rules.names(command_lines(batch), platforms(batch, args.platform), known)
             out.write(with_columns(batch, rules=matched))
     return 0

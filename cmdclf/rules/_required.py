@@ -14,7 +14,7 @@ from typing import Any
 
 from cmdclf.rules._implied import REPEATS, members, parsed, proven
 
-__all__ = ["required"]
+__all__ = ["frequency", "needed", "required"]
 
 _MOST_SETS, _MOST_STRINGS, _MOST_WAYS, _LONGEST = 3, 64, 24, 24
 #: Roughly what share of the characters of command lines is this one.
@@ -39,14 +39,21 @@ def required(regex: str, literals: Sequence[str]) -> list[list[Literals]]:
     return [_telling(way, _least(frozenset(literals))) for way in ways]
 
 
+def needed(regex: str) -> list[Literals]:
+    """The most telling sets of which every text that matches the pattern holds one member each, ASCII-lower-cased."""
+    tree = parsed(regex)
+    sets = [] if tree is None else [found for found in _collect(tree) if proven(tree, sorted(found))]
+    return sorted(sets, key=lambda found: (frequency(found), sorted(found)))[:_MOST_SETS]
+
+
 def _telling(way: list[Any], given: Literals) -> list[Literals]:
     sets = {given, *(found for found in _collect(way) if proven(way, sorted(found)))}
     telling: list[Literals] = []
-    for found in sorted(sets, key=lambda found: (_frequency(found), sorted(found))):
+    for found in sorted(sets, key=lambda found: (frequency(found), sorted(found))):
         # Where every member holds one of the other set's, the other set says nothing more.
         if not any(all(any(weak in strong for weak in found) for strong in kept) for kept in telling):
             telling.append(found)
-    return [found for k, found in enumerate(telling[:_MOST_SETS]) if k == 0 or _frequency(found) < _TOO_OFTEN]
+    return [found for k, found in enumerate(telling[:_MOST_SETS]) if k == 0 or frequency(found) < _TOO_OFTEN]
 
 
 def _ways(items: list[Any]) -> list[list[Any]]:
@@ -68,7 +75,8 @@ def _least(found: Literals) -> Literals:
     return frozenset(text for text in found if not any(other != text and other in text for other in found))
 
 
-def _frequency(found: Literals) -> float:
+def frequency(found: Literals) -> float:
+    """About how often a character of a command line ends one of the texts."""
     return sum(prod(_SHARE.get(c, _RARE) for c in text) for text in found)
 
 
@@ -96,7 +104,7 @@ def _inside(op: Any, argument: Any) -> list[Literals]:
     if op in REPEATS and argument[0] > 0:
         return _collect(argument[2])
     if op is sre.BRANCH:
-        best = [min(_collect(arm), key=_frequency, default=None) for arm in argument[1]]
+        best = [min(_collect(arm), key=frequency, default=None) for arm in argument[1]]
         together = frozenset().union(*(arm for arm in best if arm is not None))
         return [together] if None not in best and len(together) <= _MOST_STRINGS else []
     return []

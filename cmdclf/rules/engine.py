@@ -15,7 +15,7 @@ from cmdclf.rules.buffers import as_string_array, string_buffers
 from cmdclf.rules.platforms import ANY_PLATFORM, platform_bits
 from cmdclf.rules.rule import Rule
 
-__all__ = ["Engine", "match_everywhere"]
+__all__ = ["Engine", "match_everywhere", "rule_bits"]
 
 #: A bit that rows of unknown platform have and those of known ones lack.
 _UNKNOWN = 128
@@ -32,7 +32,7 @@ class Engine:
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
         self.always = np.array([not implies(rule.regex, rule.literals) for rule in self.rules], np.bool_)
-        self._where = np.array([_bits(rule) for rule in self.rules], np.uint8)
+        self._where = np.array([rule_bits(rule) for rule in self.rules], np.uint8)
         self._prefilter: Prefilter | None = None
 
     def match(self, lines: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint8]:
@@ -92,7 +92,7 @@ class Engine:
         return keys
 
 
-def _bits(rule: Rule) -> int:
+def rule_bits(rule: Rule) -> int:
     """The platforms for which a rule is, as bits; one for none that we know still applies where it is unknown."""
     bits = platform_bits(pa.array(rule.platform, pa.string()))
     return int(np.bitwise_or.reduce(bits[bits != ANY_PLATFORM], initial=_UNKNOWN)) if rule.platform else ANY_PLATFORM

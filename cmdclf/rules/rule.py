@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.errors import RuleError
+from cmdclf.rules.condition import Condition, parsed
 
 __all__ = ["CATEGORIES", "LEVELS", "Rule", "read_rules"]
 
@@ -35,26 +36,27 @@ CATEGORIES = (
     "impact",
     "injection",
 )
-LEVELS = ("low", "medium", "high")
+LEVELS = ("informational", "low", "medium", "high", "critical")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A pattern with what it means and examples of what it must and must not match.
+    """A pattern or a condition, with what it means and examples of what it must and must not match.
 
     Attributes:
         id: unique and stable: feature columns and ledgers are named by it.
         title: what a match means, in a few words.
         category: one of `CATEGORIES`.
-        regex: RE2 syntax, found anywhere in the line, ignoring case unless `case`.
+        regex: RE2 syntax, found anywhere in the line, ignoring case unless `case`; empty where there is a `match`.
         literals: lower-case; a line without any of them is not looked at.
         platform: where the rule applies; empty for everywhere.
         technique: ATT&CK ids.
-        level: low, medium or high.
+        level: informational, low, medium, high or critical.
         precise: almost no administrator would trip it; used for vetoes.
         case: match case exactly.
         hits: lines that must match.
         misses: look-alikes that must not.
+        match: the condition that decides instead of a pattern.
     """
 
     id: str
@@ -69,12 +71,16 @@ class Rule:
     case: bool = False
     hits: tuple[str, ...] = ()
     misses: tuple[str, ...] = ()
+    match: Condition | None = None
 
 
 _TEXT = ("id", "title", "category", "regex", "level")
 _FLAGS = ("precise", "case")
 _LISTS = ("literals", "platform", "technique", "hits", "misses")
 _REQUIRED = ("id", "title", "category", "regex", "literals")
+#: What a rule with a condition does without.
+_PATTERN = ("regex", "literals", "case")
+_MATCH = "match"
 
 
 def read_rules(path: Path) -> list[Rule]:
@@ -88,6 +94,8 @@ def read_rules(path: Path) -> list[Rule]:
         content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise RuleError("not UTF-8 text", remedy="Save the file as UTF-8", file=path) from error
+    except RecursionError as error:
+        raise RuleError("values nested too deeply", remedy="Mend or remove the nested value", file=path) from error
     except tomllib.TOMLDecodeError as error:
         raise RuleError(f"not valid TOML: {error}", remedy="Mend the TOML at that place", file=path) from error
     except json.JSONDecodeError as error:
@@ -114,23 +122,23 @@ def _rule(entry: Mapping[str, Any], number: int, path: Path) -> Rule:
     def fault(message: str, remedy: str) -> RuleError:
         return RuleError(f"{name}: {message}", remedy=remedy, file=path)
 
-    known = (*_TEXT, *_FLAGS, *_LISTS)
-    for key in _REQUIRED:
+    known = (*_TEXT, *_FLAGS, *_LISTS, _MATCH)
+    needed = tuple(key for key in _REQUIRED if _MATCH not in entry or key not in _PATTERN)
+    for key in needed:
         if key not in entry:
-            raise fault(f"the key '{key}' is missing", f"Every rule needs {', '.join(_REQUIRED)}")
+            raise fault(f"the key '{key}' is missing", f"Every rule needs {', '.join(needed)}")
+    if _MATCH in entry:
+        entry = {**entry, **_condition(entry, fault)}
     for key, value in entry.items():
         if key not in known:
             raise fault(f"unknown key '{key}'", f"Known keys are {', '.join(known)}")
-        if key in _TEXT and not isinstance(value, str):
-            raise fault(f"'{key}' is not text", f"Write {key} as a quoted string")
-        if key in _FLAGS and not isinstance(value, bool):
-            raise fault(f"'{key}' is not true or false", f"Write {key} = true or leave it out")
-        if key in _LISTS and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-            raise fault(f"'{key}' is not a list of text", f'Write {key} = ["...", "..."]')
+        _check_type(key, value, fault)
     fields: dict[str, Any] = {key: tuple(value) if key in _LISTS else value for key, value in entry.items()}
     rule = Rule(**fields)
     if not rule.id:
         raise fault("the id is empty", "Give the rule a unique id")
+    if rule.match is not None:
+        return rule
     try:
         pc.match_substring_regex(pa.array([""]), rule.regex, ignore_case=not rule.case)
     except pa.ArrowInvalid as error:
@@ -139,3 +147,24 @@ def _rule(entry: Mapping[str, Any], number: int, path: Path) -> Rule:
             "Use RE2 syntax: no look-around, no back-references",
         ) from error
     return rule
+
+
+def _check_type(key: str, value: object, fault: Callable[[str, str], RuleError]) -> None:
+    if key in _TEXT and not isinstance(value, str):
+        raise fault(f"'{key}' is not text", f"Write {key} as a quoted string")
+    if key in _FLAGS and not isinstance(value, bool):
+        raise fault(f"'{key}' is not true or false", f"Write {key} = true or leave it out")
+    if key in _LISTS and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+        raise fault(f"'{key}' is not a list of text", f'Write {key} = ["...", "..."]')
+
+
+def _condition(entry: Mapping[str, Any], fault: Callable[[str, str], RuleError]) -> dict[str, Any]:
+    """The keys of a rule whose condition decides."""
+    for key in _PATTERN:
+        if key in entry:
+            raise fault(f"both 'match' and '{key}'", "A rule has either a condition (match) or a pattern (regex)")
+    try:
+        match = parsed(entry[_MATCH])
+    except ValueError as error:
+        raise fault(f"'match': {error}", "Write match as docs/sigma.md says") from error
+    return {_MATCH: match, "regex": "", "literals": []}
