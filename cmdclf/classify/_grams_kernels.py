@@ -1,4 +1,8 @@
-"""Hashed byte n-grams of many texts, each with its place: compiled."""
+"""Hashed n-grams of bytes and of words of many texts, each with its place: compiled.
+
+A bucket is the highest bits of a mixed FNV-1a hash. Results of the two makers, for n texts with k n-grams in all:
+(n + 1,) int64 the first n-gram of each text, (k,) int32 buckets, (k,) int64 first byte, (k,) int32 length in bytes.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +12,17 @@ import numpy as np
 
 from cmdclf.jit import compiled
 
-__all__ = ["LONGEST", "SHORTEST", "count_grams", "gram_places", "score_grams"]
-
-SHORTEST, LONGEST = 2, 5
+__all__ = ["byte_grams", "count_grams", "score_grams", "word_grams"]
 
 
 @compiled
-def gram_places(data: Any, offsets: Any, bits: int) -> Any:
-    """(starts, buckets, at, size) of every n-gram of every text.
+def byte_grams(data: Any, offsets: Any, bits: int) -> Any:
+    """Every run of 2 to 5 bytes.
 
     Args:
         data: (m,) uint8, the texts' bytes one after the other.
         offsets: (n + 1,) int64, where each begins.
         bits: buckets are numbers below 2**bits.
-
-    Returns:
-        (n + 1,) int64, the first n-gram of each text; (k,) int32 its bucket: FNV-1a of the bytes, mixed, the highest
-        bits; (k,) int64 its first byte; (k,) int8 its length, `SHORTEST` to `LONGEST`.
     """
     n = len(offsets) - 1
     starts = np.zeros(n + 1, np.int64)
@@ -36,7 +34,7 @@ def gram_places(data: Any, offsets: Any, bits: int) -> Any:
         starts[i + 1] = starts[i] + found
     buckets = np.empty(starts[n], np.int32)
     at = np.empty(starts[n], np.int64)
-    sizes = np.empty(starts[n], np.int8)
+    sizes = np.empty(starts[n], np.int32)
     k = 0
     for i in range(n):
         for first in range(offsets[i], offsets[i + 1]):
@@ -53,14 +51,74 @@ def gram_places(data: Any, offsets: Any, bits: int) -> Any:
 
 
 @compiled
-def count_grams(data: Any, offsets: Any, bits: int) -> Any:
-    """(starts, buckets, counts): the distinct buckets of each text, ascending, and how often each stands in it.
+def word_grams(data: Any, offsets: Any, bits: int) -> Any:
+    """Every word, pair and triple of words in a row; arguments as `byte_grams`.
 
-    Args and the first two results as `gram_places`; counts (k,) int32.
+    A word is a run of letters, digits, underscores and bytes beyond ASCII, its digits counting as one 0 and a run of
+    more than 32 bytes as one word whatever it says; or another mark by itself. Blanks, quotes, carets and backticks
+    are none.
     """
-    starts, buckets, _, _ = gram_places(data, offsets, bits)
     n = len(offsets) - 1
+    most = len(data)
+    codes = np.empty(most, np.uint64)
+    begins = np.empty(most, np.int64)
+    ends = np.empty(most, np.int64)
+    starts = np.zeros(n + 1, np.int64)
+    buckets = np.empty(3 * most, np.int32)
+    at = np.empty(3 * most, np.int64)
+    sizes = np.empty(3 * most, np.int32)
+    k = 0
+    for i in range(n):
+        words = 0
+        j = offsets[i]
+        while j < offsets[i + 1]:
+            c = data[j]
+            first = j
+            code = np.uint64(14695981039346656037)
+            digit = False
+            while (48 <= c <= 57) or (97 <= c <= 122) or c == 95 or c >= 128:
+                if 48 <= c <= 57:
+                    if not digit:
+                        code = (code ^ np.uint64(48)) * np.uint64(1099511628211)
+                    digit = True
+                else:
+                    code = (code ^ np.uint64(c)) * np.uint64(1099511628211)
+                    digit = False
+                j += 1
+                if j == offsets[i + 1]:
+                    break
+                c = data[j]
+            if j == first:
+                j += 1
+                if c <= 32 or c == 34 or c == 39 or c == 94 or c == 96:
+                    continue
+                code = (code ^ np.uint64(c)) * np.uint64(1099511628211)
+            elif j - first > 32:
+                code = np.uint64(0x9E3779B97F4A7C15)
+            codes[words] = code
+            begins[words] = first
+            ends[words] = j
+            words += 1
+        for first in range(words):
+            code = np.uint64(1469598103934665603)
+            for step in range(min(3, words - first)):
+                code = (code ^ codes[first + step]) * np.uint64(1099511628211)
+                code ^= code >> np.uint64(31)
+                mixed = (code ^ (code >> np.uint64(29))) * np.uint64(11400714819323198485)
+                buckets[k] = np.int32(mixed >> np.uint64(64 - bits))
+                at[k] = begins[first]
+                sizes[k] = ends[first + step] - begins[first]
+                k += 1
+        starts[i + 1] = k
+    return starts, buckets[:k].copy(), at[:k].copy(), sizes[:k].copy()
+
+
+@compiled
+def count_grams(starts: Any, buckets: Any) -> Any:
+    """(starts, buckets, counts): the distinct buckets of each text, ascending, and how often each stands in it."""
+    n = len(starts) - 1
     kept = np.zeros(n + 1, np.int64)
+    found = np.empty(len(buckets), np.int32)
     counts = np.empty(len(buckets), np.int32)
     k = 0
     for i in range(n):
@@ -69,47 +127,40 @@ def count_grams(data: Any, offsets: Any, bits: int) -> Any:
             if j and row[j] == row[j - 1]:
                 counts[k - 1] += 1
             else:
-                buckets[k] = row[j]
+                found[k] = row[j]
                 counts[k] = 1
                 k += 1
         kept[i + 1] = k
-    return kept, buckets[:k].copy(), counts[:k].copy()
+    return kept, found[:k].copy(), counts[:k].copy()
 
 
 @compiled
-def score_grams(data: Any, offsets: Any, bits: int, weights: Any, rarity: Any, bias: float) -> Any:
-    """(n,) float64: bias + the sum of weight x frequency over the length of the vector of rarity x frequency.
+def score_grams(starts: Any, buckets: Any, bits: int, weights: Any, rarity: Any) -> Any:
+    """(n,) float64: the sum of weight x frequency over the length of the vector of rarity x frequency.
 
-    Frequency is 1 + log(count). The counting goes through a table of 2**bits that is emptied after each text, so that
-    a text costs what it is long and no sorting.
+    Frequency is 1 + log(count). Counting goes through a table of 2**bits that is emptied after each text: no sorting.
 
     Args:
-        weights: (2**bits,) float32.
-        rarity: (2**bits,) float32.
+        weights, rarity: (2**bits,) float32.
     """
-    n = len(offsets) - 1
-    out = np.empty(n, np.float64)
+    n = len(starts) - 1
+    out = np.zeros(n, np.float64)
     table = np.zeros(1 << bits, np.int32)
     logs = np.empty(65, np.float64)
     for c in range(1, 65):
         logs[c] = 1.0 + np.log(c)
     longest = 0
     for i in range(n):
-        longest = max(longest, offsets[i + 1] - offsets[i])
-    seen = np.empty(4 * longest + 4, np.int32)
+        longest = max(longest, starts[i + 1] - starts[i])
+    seen = np.empty(longest + 1, np.int32)
     for i in range(n):
         k = 0
-        for first in range(offsets[i], offsets[i + 1]):
-            code = np.uint64(14695981039346656037)
-            for step in range(min(5, offsets[i + 1] - first)):
-                code = (code ^ np.uint64(data[first + step])) * np.uint64(1099511628211)
-                if step:
-                    mixed = (code ^ (code >> np.uint64(29))) * np.uint64(11400714819323198485)
-                    bucket = np.int32(mixed >> np.uint64(64 - bits))
-                    if table[bucket] == 0:
-                        seen[k] = bucket
-                        k += 1
-                    table[bucket] += 1
+        for j in range(starts[i], starts[i + 1]):
+            bucket = buckets[j]
+            if table[bucket] == 0:
+                seen[k] = bucket
+                k += 1
+            table[bucket] += 1
         total = 0.0
         squares = 0.0
         for j in range(k):
@@ -119,5 +170,5 @@ def score_grams(data: Any, offsets: Any, bits: int, weights: Any, rarity: Any, b
             frequency = logs[count] if count < 65 else 1.0 + np.log(count)
             total += frequency * weights[bucket]
             squares += (frequency * rarity[bucket]) ** 2
-        out[i] = bias + total / np.sqrt(max(squares, 1e-12))
+        out[i] = total / np.sqrt(max(squares, 1e-12))
     return out

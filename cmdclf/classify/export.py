@@ -49,7 +49,7 @@ def to_onnx(classifier: Classifier) -> Any:
             warnings.simplefilter("ignore", DeprecationWarning)
             model = convert_sklearn(
                 booster,
-                initial_types=[("features", FloatTensorType([None, classifier.n_features_in_]))],
+                initial_types=[("tree_features", FloatTensorType([None, booster.n_features_in_]))],
                 target_opset=OPSETS,
                 options={id(booster): {"zipmap": False, "raw_scores": True}},
             )
@@ -69,12 +69,26 @@ def to_onnx(classifier: Classifier) -> Any:
         "slope": np.array(classifier.slope_, dtype=np.float32),
         "intercept": np.array(classifier.intercept_, dtype=np.float32),
         "flat": np.array([-1], dtype=np.int64),
+        "first": np.array([0], dtype=np.int64),
+        "split": np.array([booster.n_features_in_], dtype=np.int64),
+        "last": np.array([classifier.n_features_in_], dtype=np.int64),
+        "columns": np.array([1], dtype=np.int64),
     }
+    beside = []
+    if classifier.beside:
+        constants["weights"] = classifier.beside_.astype(np.float32).reshape(-1, 1)
+        beside = [
+            helper.make_node("Slice", ["features", "split", "last", "columns"], ["others"]),
+            helper.make_node("MatMul", ["others", "weights"], ["of_others"]),
+            helper.make_node("Add", ["of_trees", "of_others"], ["log_odds"]),
+        ]
     nodes = [
+        helper.make_node("Slice", ["features", "first", "split", "columns"], ["tree_features"]),
         trees,
         helper.make_node("Gather", [raw, "malicious_column"], ["raw_score"], axis=1),
         helper.make_node("Mul", ["raw_score", "slope"], ["scaled"]),
-        helper.make_node("Add", ["scaled", "intercept"], ["log_odds"]),
+        helper.make_node("Add", ["scaled", "intercept"], ["log_odds" if not classifier.beside else "of_trees"]),
+        *beside,
         helper.make_node("Sigmoid", ["log_odds"], ["probability"]),
         helper.make_node("Reshape", ["probability", "flat"], ["score"]),
     ]
@@ -109,7 +123,7 @@ def _exact_thresholds(booster: Any, converted: NDArray[np.float32]) -> list[floa
 def probe_matrix(classifier: Classifier, *, rows: int = 512, seed: int = 0) -> NDArray[np.float32]:
     """(rows + 6, f) float32 on which a conversion is tried: split values, their neighbours, zeros, extremes, NaN."""
     rng = np.random.default_rng(seed)
-    width = int(classifier.n_features_in_)
+    width = int(classifier.booster_.n_features_in_)
     splits: list[list[float]] = [[0.0] for _ in range(width)]
     for iteration in classifier.booster_._predictors:
         for tree in iteration:
@@ -124,7 +138,9 @@ def probe_matrix(classifier: Classifier, *, rows: int = 512, seed: int = 0) -> N
     probe = np.where(step == 0, probe, beside)
     largest = np.finfo(np.float32).max
     extremes = [0.0, 1e-30, 1e6, largest, -largest, np.nan]
-    return np.ascontiguousarray(np.vstack([probe, *(np.full((1, width), v) for v in extremes)]), dtype=np.float32)
+    probe = np.vstack([probe, *(np.full((1, width), v) for v in extremes)])
+    others = rng.normal(0.0, 4.0, size=(len(probe), classifier.beside))
+    return np.ascontiguousarray(np.column_stack([probe, others]), dtype=np.float32)
 
 
 def _check_parity(path: Path, classifier: Classifier, probe: NDArray[np.float32]) -> float:
@@ -198,7 +214,12 @@ def export_model(
                 "thresholds": {f"{fpr:g}": value for fpr, value in classifier.thresholds_.items()},
                 "threshold_notes": {f"{fpr:g}": note for fpr, note in classifier.threshold_notes_.items()},
                 "validation_benign": classifier.n_validation_benign_,
-                "calibration": {"slope": classifier.slope_, "intercept": classifier.intercept_, "prior": 0.5},
+                "calibration": {
+                    "slope": classifier.slope_,
+                    "beside": classifier.beside_.tolist(),
+                    "intercept": classifier.intercept_,
+                    "prior": 0.5,
+                },
                 "parity_max_difference": parity,
                 "provenance": dict(provenance),
                 "metrics": dict(metrics),

@@ -1,4 +1,7 @@
-"""From command lines to the classifier's matrix: the one path for training, `cmdclf score` and the service."""
+"""From command lines to the classifier's matrix: the one path for training, `cmdclf score` and the service.
+
+Its columns: hand-engineered features, embedding, and where there is an n-gram model its log-odds.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from numpy.typing import NDArray
 from cmdclf.errors import CmdclfError, ModelIntegrityError
 
 if TYPE_CHECKING:
+    from cmdclf.classify.grams import GramModel
     from cmdclf.features import Embedder, FeatureMaker
 
 __all__ = ["Featuriser"]
@@ -23,28 +27,38 @@ _SETTINGS = "featuriser.json"
 
 
 class Featuriser:
-    """Hand-engineered features and embedding side by side.
+    """Hand-engineered features, embedding and the log-odds of an n-gram model side by side.
 
     Args:
         maker: the fitted feature maker.
         embedder: the embedder.
         embedder_source: what `load_embedder` was given, where the embedder itself can't say where its files lie.
+        grams: a fitted n-gram model, whose log-odds are the last column; None for none.
     """
 
-    def __init__(self, maker: FeatureMaker, embedder: Embedder, *, embedder_source: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        maker: FeatureMaker,
+        embedder: Embedder,
+        *,
+        embedder_source: str | Path | None = None,
+        grams: GramModel | None = None,
+    ) -> None:
         self.maker = maker
         self.embedder = embedder
         self.embedder_source = embedder_source
+        self.grams = grams
 
     @property
     def names(self) -> list[str]:
-        """The columns' names: the features', then `embedding_0` and so on."""
-        return [*self.maker.feature_names, *(f"embedding_{i}" for i in range(self.embedder.dim))]
+        """The columns' names: the features', then `embedding_0` and so on, then `grams`."""
+        embedding = (f"embedding_{i}" for i in range(self.embedder.dim))
+        return [*self.maker.feature_names, *embedding, *(["grams"] if self.grams is not None else [])]
 
     @property
     def width(self) -> int:
         """How many columns the matrix has."""
-        return len(self.maker.feature_names) + int(self.embedder.dim)
+        return len(self.maker.feature_names) + int(self.embedder.dim) + (self.grams is not None)
 
     def matrix(self, batch: pa.RecordBatch) -> NDArray[np.float32]:
         """(n, width) float32, C-contiguous, of a LINES batch without nulls in command_line and platform.
@@ -54,7 +68,9 @@ class Featuriser:
         out = np.empty((batch.num_rows, self.width), dtype=np.float32)
         split = len(self.maker.feature_names)
         out[:, :split] = self.maker.matrix(batch)
-        out[:, split:] = self.embedder.embed(batch.column("command_line"))
+        out[:, split : split + self.embedder.dim] = self.embedder.embed(batch.column("command_line"))
+        if self.grams is not None:
+            out[:, -1] = self.grams.decision_function(batch.column("command_line"))
         return out
 
     def matrix_of(self, lines: pa.Table, *, batch_rows: int = 8192) -> NDArray[np.float32]:
@@ -78,7 +94,10 @@ class Featuriser:
         source = self._embedder_source()
         if isinstance(source, Path):
             shutil.copytree(source, folder / "embedder", ignore=shutil.ignore_patterns("*.md", ".*", "__pycache__"))
+        if self.grams is not None:
+            self.grams.save(folder)
         settings = {
+            "grams": self.grams is not None,
             "embedder": "embedder" if isinstance(source, Path) else source,
             "embedder_name": self.embedder.name,
             "width": self.width,
@@ -104,7 +123,12 @@ class Featuriser:
             ) from error
         where = folder / "embedder" if source == "embedder" else source
         embedder = load_embedder(where)
-        loaded = cls(FeatureMaker.load(folder / "features"), embedder, embedder_source=where)
+        grams = None
+        if settings.get("grams"):
+            from cmdclf.classify.grams import GramModel
+
+            grams = GramModel.load(folder)
+        loaded = cls(FeatureMaker.load(folder / "features"), embedder, embedder_source=where, grams=grams)
         if width != loaded.width:
             raise ModelIntegrityError(
                 f"the model was trained on {width} columns, this installation makes {loaded.width} ({name})",

@@ -1,23 +1,22 @@
-"""A linear model over hashed character n-grams of a line and of what it hides: text in, log-odds out."""
+"""A linear model over hashed n-grams of a line and of what it hides: text in, log-odds out."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
 
-from cmdclf.classify._grams_kernels import count_grams, gram_places, score_grams
+from cmdclf.classify._grams_kernels import byte_grams, count_grams, score_grams, word_grams
 from cmdclf.errors import ModelIntegrityError
 from cmdclf.features.embed_layers import with_layers
 
-__all__ = ["GRAMS_FILE", "GRAMS_VERSION", "GramModel"]
+__all__ = ["GRAMS_FILE", "GRAMS_VERSION", "MOST_BYTES", "GramModel", "out_of_fold", "top_spans"]
 
 #: Changes when the same weights would give other scores.
 GRAMS_VERSION = 1
@@ -25,38 +24,55 @@ GRAMS_FILE = "grams.npz"
 #: Bytes of a text that count, what it hides before it; more would let padding drown a line.
 MOST_BYTES = 4096
 
-Texts = pa.StringArray | pa.ChunkedArray
-Floats = NDArray[np.float64]
+Texts: TypeAlias = pa.StringArray | pa.ChunkedArray
+Floats: TypeAlias = NDArray[np.float64]
 
 
-class GramModel(BaseEstimator):  # type: ignore[misc]
-    """Logistic regression on TF-IDF of hashed byte 2- to 5-grams, in lower case, decoded layers before the line.
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One kind of n-grams: its maker, its table's bits, and how long its vectors are beside the other's."""
 
-    The score of a line is a sum over its n-grams, so `spans` can say exactly what each stretch of the text adds.
+    name: str
+    make: Any
+    bits: int
+    length: float
+
+
+#: Words say what is done, bytes bridge spellings: each alone is worse (`benchmarks/classifiers.py`).
+_KINDS = (_Kind("bytes", byte_grams, 20, 1.0), _Kind("words", word_grams, 19, 0.7))
+
+
+class GramModel:
+    """Logistic regression on TF-IDF of hashed n-grams in lower case: 2 to 5 bytes, and 1 to 3 words.
+
+    A line is read with its innermost decoded layer before it. Each kind's vector has a fixed length, so that long lines
+    weigh no more than short ones. The score is a sum over n-grams: `spans` says exactly what each stretch adds.
 
     Args:
-        bits: n-grams are hashed into 2**bits buckets.
         C: inverse strength of the regularisation.
         random_state: seed of the solver.
 
     Attributes:
-        weights_, rarity_: (2**bits,) float32, rounded to float16 (what is saved scores as what was fitted).
+        weights_, rarity_: for each kind (2**bits,) float32, rounded to float16: what is saved scores as what was
+            fitted.
         bias_: float.
 
     Source: hashed features as in Weinberger et al., Feature Hashing for Large Scale Multitask Learning (2009); the
     solver is liblinear's dual coordinate descent (Hsieh et al. 2008), through scikit-learn.
     """
 
-    def __init__(self, *, bits: int = 20, C: float = 20.0, random_state: int | None = 0) -> None:
-        self.bits = bits
+    def __init__(self, *, C: float = 20.0, random_state: int | None = 0) -> None:
         self.C = C
         self.random_state = random_state
+        self.weights_: list[NDArray[np.float32]] = []
+        self.rarity_: list[NDArray[np.float32]] = []
+        self.bias_ = 0.0
 
-    def fit(self, X: Texts, y: Any, sample_weight: Any = None) -> GramModel:
-        """Fit on lines; both classes weigh the same. Returns self.
+    def fit(self, lines: Texts, y: Any, sample_weight: Any = None) -> GramModel:
+        """Fit on n lines; both classes weigh the same. Returns self.
 
         Args:
-            X: (n,) command lines.
+            lines: command lines.
             y: (n,) 1 malicious, 0 benign.
             sample_weight: (n,) of the rows, or None.
 
@@ -67,62 +83,74 @@ class GramModel(BaseEstimator):  # type: ignore[misc]
         from sklearn.linear_model import LogisticRegression
 
         y = np.asarray(y).astype(np.int8)
-        if len(y) != len(X):
-            raise ValueError(f"{len(X)} lines but {len(y)} labels")
+        if len(y) != len(lines):
+            raise ValueError(f"{len(lines)} lines but {len(y)} labels")
         if len(np.unique(y)) < 2:
             raise ValueError("GramModel can't train when only one class is present")
-        starts, buckets, counts = count_grams(*_bytes_of(X), self.bits)
-        shape = (len(y), 1 << self.bits)
-        seen = np.bincount(buckets, minlength=shape[1])
-        rarity = _rounded(np.log((1 + shape[0]) / (1 + seen)) + 1)
-        values = (1 + np.log(counts)).astype(np.float32) * rarity[buckets]
-        length = np.sqrt(np.maximum(np.add.reduceat(np.append(values**2, 0), starts[:-1]), 1e-12))
-        length[np.diff(starts) == 0] = 1.0
-        values /= np.repeat(length, np.diff(starts)).astype(np.float32)
-        matrix = sparse.csr_matrix((values, buckets, starts), shape=shape)
+        data, offsets = _bytes_of(lines)
+        blocks, rarities = [], []
+        for kind in _KINDS:
+            starts, buckets, counts = count_grams(*kind.make(data, offsets, kind.bits)[:2])
+            seen = np.bincount(buckets, minlength=1 << kind.bits)
+            rarity = _rounded(np.log((1 + len(y)) / (1 + seen)) + 1)
+            values = (1 + np.log(counts)).astype(np.float32) * rarity[buckets]
+            row = np.repeat(np.arange(len(y)), np.diff(starts))
+            length = np.sqrt(np.maximum(np.bincount(row, values.astype(np.float64) ** 2, len(y)), 1e-12))
+            values *= (kind.length / length[row]).astype(np.float32)
+            blocks.append(sparse.csr_matrix((values, buckets, starts), shape=(len(y), 1 << kind.bits)))
+            rarities.append(rarity)
         model = LogisticRegression(
             C=self.C, solver="liblinear", dual=True, class_weight="balanced", tol=0.05, random_state=self.random_state
-        ).fit(matrix, y, sample_weight)
-        self.rarity_ = rarity
-        self.weights_ = _rounded(model.coef_[0] * rarity)
+        ).fit(sparse.hstack(blocks, format="csr"), y, sample_weight)
+        parts = np.split(model.coef_[0], [1 << _KINDS[0].bits])
+        self.rarity_ = rarities
+        self.weights_ = [_rounded(kind.length * w * r) for kind, w, r in zip(_KINDS, parts, rarities, strict=True)]
         self.bias_ = float(model.intercept_[0])
         return self
 
-    def decision_function(self, X: Texts) -> Floats:
+    def decision_function(self, lines: Texts) -> Floats:
         """(n,) float64 log-odds of malicious, at even odds of the classes; a line's depend on it alone."""
-        check_is_fitted(self)
-        data, offsets = _bytes_of(X)
-        scores: Floats = score_grams(data, offsets, self.bits, self.weights_, self.rarity_, self.bias_)
+        self._check_fitted()
+        data, offsets = _bytes_of(lines)
+        scores = np.full(len(lines), self.bias_)
+        for kind, weights, rarity in zip(_KINDS, self.weights_, self.rarity_, strict=True):
+            starts, buckets, _, _ = kind.make(data, offsets, kind.bits)
+            scores += score_grams(starts, buckets, kind.bits, weights, rarity)
         return scores
 
     def spans(self, text: str) -> tuple[bytes, Floats]:
-        """(the bytes that were read, (m,) what each adds to the log-odds): an n-gram's part is shared by its bytes.
+        """(the m bytes that were read, (m,) what each adds to the log-odds): an n-gram's part is shared by its bytes.
 
-        The bytes are the decoded innermost layer, if there is one, and the line, in lower case and cut to
+        The bytes are the innermost decoded layer, if there is one, and the line, in lower case and cut to
         `MOST_BYTES`, a blank before and after. `decision_function` is `bias_` and the sum of the parts.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         data, offsets = _bytes_of(pa.array([text]))
-        _, buckets, at, sizes = gram_places(data, offsets, self.bits)
         parts = np.zeros(len(data))
-        if len(buckets):
+        for kind, weights, rarity in zip(_KINDS, self.weights_, self.rarity_, strict=True):
+            _, buckets, at, sizes = kind.make(data, offsets, kind.bits)
+            if not len(buckets):
+                continue
             kinds, of, counts = np.unique(buckets, return_inverse=True, return_counts=True)
             frequency = 1 + np.log(counts)
-            length = np.sqrt(max(float(((frequency * self.rarity_[kinds]) ** 2).sum()), 1e-12))
-            each = (frequency * self.weights_[kinds] / length / counts)[of] / sizes
-            for step in range(int(sizes.max())):
-                inside = sizes > step
-                np.add.at(parts, at[inside] + step, each[inside])
+            length = np.sqrt(max(float(((frequency * rarity[kinds]) ** 2).sum()), 1e-12))
+            each = (frequency * weights[kinds] / length / counts)[of] / sizes
+            # Differences at both ends of each span, summed up afterwards.
+            change = np.zeros(len(data) + 1)
+            np.add.at(change, at, each)
+            np.add.at(change, at + sizes, -each)
+            parts += np.cumsum(change)[:-1]
         return data.tobytes(), parts
 
     def save(self, folder: Path) -> None:
         """Write `grams.npz` (float16 arrays, compressed) into the folder."""
-        check_is_fitted(self)
+        self._check_fitted()
         held = io.BytesIO()
-        np.savez_compressed(
-            held, weights=self.weights_.astype(np.float16), rarity=self.rarity_.astype(np.float16),
-            bias=np.float64(self.bias_), version=np.int64(GRAMS_VERSION),
-        )  # fmt: skip
+        arrays: dict[str, Any] = {
+            f"weights_{kind.name}": w.astype(np.float16) for kind, w in zip(_KINDS, self.weights_, strict=True)
+        }
+        arrays |= {f"rarity_{kind.name}": r.astype(np.float16) for kind, r in zip(_KINDS, self.rarity_, strict=True)}
+        np.savez_compressed(held, bias=np.float64(self.bias_), version=np.int64(GRAMS_VERSION), **arrays)
         (folder / GRAMS_FILE).write_bytes(held.getvalue())
 
     @classmethod
@@ -133,43 +161,57 @@ class GramModel(BaseEstimator):  # type: ignore[misc]
             ModelIntegrityError: it can't be read or is of another version.
         """
         path = folder / GRAMS_FILE
+        model = cls()
         try:
             with np.load(path, allow_pickle=False) as held:
-                weights, rarity = (held[name].astype(np.float32) for name in ("weights", "rarity"))
-                bias, version = float(held["bias"]), int(held["version"])
+                for of, name in ((model.weights_, "weights"), (model.rarity_, "rarity")):
+                    of += [held[f"{name}_{kind.name}"].astype(np.float32) for kind in _KINDS]
+                model.bias_, version = float(held["bias"]), int(held["version"])
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise ModelIntegrityError(
                 f"it can't be read ({type(error).__name__})", file=path, remedy="Export the model again"
             ) from error
-        bits = len(weights).bit_length() - 1
-        if version != GRAMS_VERSION or len(weights) != 1 << bits or rarity.shape != weights.shape:
+        shapes = [(1 << kind.bits,) for kind in _KINDS]
+        if version != GRAMS_VERSION or any([a.shape for a in of] != shapes for of in (model.weights_, model.rarity_)):
             raise ModelIntegrityError(
                 f"its n-grams are of version {version}, this installation reads version {GRAMS_VERSION}",
                 file=path,
                 remedy="Use the cmdclf version that exported it, or export the model again",
             )
-        model = cls(bits=bits)
-        model.weights_, model.rarity_, model.bias_ = weights, rarity, bias
         return model
 
+    def _check_fitted(self) -> None:
+        if not self.weights_:
+            raise ValueError("GramModel is not fitted yet")
 
-def out_of_fold(model: GramModel, X: Texts, y: Any, fold: NDArray[np.int64]) -> Floats:
+
+def out_of_fold(lines: Texts, y: Any, fold: NDArray[np.int64], *, C: float = 20.0, random_state: int = 0) -> Floats:
     """(n,) float64 log-odds of each line by a model that was fitted on the other folds.
 
     Args:
-        model: its settings; it isn't fitted itself.
-        fold: (n,) of each line; every fold's rest must hold both classes.
+        lines, y: as `GramModel.fit` takes them.
+        fold: (n,) fold of each line; every fold's rest must hold both classes.
+        C, random_state: of the models.
     """
-    from sklearn.base import clone
-
-    lines = X.combine_chunks() if isinstance(X, pa.ChunkedArray) else X
+    lines = lines.combine_chunks() if isinstance(lines, pa.ChunkedArray) else lines
     y = np.asarray(y)
     scores = np.zeros(len(y))
     for k in np.unique(fold):
         out = fold == k
-        fitted = clone(model).fit(lines.filter(pa.array(~out)), y[~out])
+        fitted = GramModel(C=C, random_state=random_state).fit(lines.filter(pa.array(~out)), y[~out])
         scores[out] = fitted.decision_function(lines.filter(pa.array(out)))
     return scores
+
+
+def top_spans(text: bytes, parts: Floats, most: int = 3) -> list[tuple[str, float]]:
+    """The at most `most` words (between blanks) that add most to a text's score, with the sum over their bytes."""
+    found: list[tuple[str, float]] = []
+    start = 0
+    for word in text.split(b" "):
+        if word:
+            found.append((word.decode("utf-8", "replace"), float(parts[start : start + len(word)].sum())))
+        start += len(word) + 1
+    return [item for item in sorted(found, key=lambda item: -item[1])[:most] if item[1] > 0]
 
 
 def _rounded(values: Any) -> NDArray[np.float32]:
@@ -187,16 +229,3 @@ def _bytes_of(lines: Texts) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     offsets = np.frombuffer(buffers[1], np.int32, len(padded) + 1, padded.offset * 4).astype(np.int64)
     data = np.frombuffer(buffers[2], np.uint8) if buffers[2] is not None else np.empty(0, np.uint8)
     return data[offsets[0] : offsets[-1]], offsets - offsets[0]
-
-
-def top_spans(text: bytes, parts: Floats, most: int = 3) -> list[tuple[str, float]]:
-    """The stretches of a text that add most to its score: words (between blanks) with the sum of their bytes."""
-    found: list[tuple[str, float]] = []
-    start = 0
-    for word in text.split(b" "):
-        end = start + len(word)
-        if word:
-            found.append((word.decode("utf-8", "replace"), float(parts[start:end].sum())))
-        start = end + 1
-    found.sort(key=lambda item: -item[1])
-    return [item for item in found[:most] if item[1] > 0]

@@ -51,6 +51,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     (the scheme of scikit-learn's `CalibratedClassifierCV(ensemble=False)`, which takes no groups). With `folds=1`
     one fifth of the groups is held out instead, and a fifth of the benign rows stands behind the thresholds.
 
+    With `beside` > 0 the last columns are no features but log-odds of other models, such as `GramModel`'s: the trees
+    don't see them, and the sigmoid weighs them beside the trees' raw score (stacking: Wolpert 1992). For the rows of
+    the fit they must be out of fold, by models that didn't see the row's group.
+
     Both classes have the same total weight in the sigmoid, whatever their share of the rows, so `predict_proba` is the
     probability at even odds: comparable between arms, but no statement about a base rate.
 
@@ -61,6 +65,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         min_samples_leaf: rows per leaf.
         l2_regularization: on the leaf values.
         max_features: share of the features that each split may use.
+        beside: how many of the last columns are log-odds of other models; needs folds.
         folds: of the calibration; 1 = one hold-out; 0 = none, for models that only rank: the probability is the trees'
             own and there are no thresholds.
         threads: of the fit. One by default: on a busy two-core machine OpenMP's barriers made a fit with two threads
@@ -71,7 +76,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         classes_: (2,) the labels; the second one is malicious.
         booster_: the fitted `HistGradientBoostingClassifier`.
-        slope_, intercept_: the sigmoid: probability = expit(slope_ * raw score + intercept_).
+        slope_, intercept_: the sigmoid: probability = expit(slope_ * raw score + beside_ . last columns + intercept_).
+        beside_: (beside,) float64, weights of the last columns.
         n_iter_: trees that were fitted.
         thresholds_: {FPR: score or None}; a row is called malicious at that FPR when its score is at least this.
         threshold_notes_: {FPR: why there is no threshold}.
@@ -89,6 +95,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         min_samples_leaf: int = 20,
         l2_regularization: float = 1.0,
         max_features: float = 1.0,
+        beside: int = 0,
         folds: int = 2,
         threads: int | None = 1,
         random_state: int | None = 0,
@@ -99,6 +106,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.min_samples_leaf = min_samples_leaf
         self.l2_regularization = l2_regularization
         self.max_features = max_features
+        self.beside = beside
         self.folds = folds
         self.threads = threads
         self.random_state = random_state
@@ -124,8 +132,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: not exactly two classes, negative weights, a class without weight, or negative folds.
         """
-        if self.folds < 0:
-            raise ValueError("folds must not be negative")
+        if self.folds < 0 or self.beside < 0 or (self.beside and not self.folds):
+            raise ValueError("folds and beside must not be negative, and what stands beside the trees needs folds")
         matrix, y = validate_data(self, X, y, dtype=np.float32, ensure_all_finite="allow-nan")
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -148,16 +156,19 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         matrix, labels, weight = matrix[used], labels[used], weight[used]
         fold = _folds(labels, names[used], self.folds, self.random_state)
         times = _repeats(weight, self.random_state)
+        matrix, others = self._parts(matrix)
         raw, kept = self._out_of_fold(matrix, labels, times, fold)
+        raws = np.column_stack([raw, others])
         self.booster_ = self._fitted_trees(matrix, labels, times)
         self.n_iter_ = self.booster_.n_iter_
         self.n_validation_benign_ = int((kept & (labels == 0)).sum())
         if kept.any() and 0 < labels[kept].sum() < kept.sum():
-            self.slope_, self.intercept_ = _sigmoid(raw[kept], labels[kept], times[kept].astype(np.float64))
+            slopes, self.intercept_ = _sigmoid(raws[kept], labels[kept], times[kept].astype(np.float64))
         else:
             # Too few groups to hold any out: the trees' own log-odds stand.
-            self.slope_, self.intercept_ = 1.0, 0.0
-        return self.set_thresholds(self._probability(raw[kept & (labels == 0)]))
+            slopes, self.intercept_ = np.append(1.0, np.zeros(self.beside)), 0.0
+        self.slope_, self.beside_ = float(slopes[0]), slopes[1:]
+        return self.set_thresholds(self._probability(raws[kept & (labels == 0)]))
 
     def set_thresholds(self, benign_scores: ArrayLike) -> Classifier:
         """Take the thresholds from these scores of unseen benign rows (n,) instead; returns self."""
@@ -199,16 +210,27 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raw[out], kept[out] = trees.decision_function(X[out]), True
         return raw, kept
 
-    def _probability(self, raw: Floats) -> Floats:
+    def _parts(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(what the trees see, the log-odds beside it)."""
+        split = X.shape[1] - self.beside
+        if split < 1:
+            raise ValueError(f"{X.shape[1]} columns leave none for the trees beside {self.beside} log-odds")
+        return np.ascontiguousarray(X[:, :split]), X[:, split:]
+
+    def _log_odds(self, raws: Floats) -> Floats:
+        return np.asarray(raws @ np.append(self.slope_, self.beside_) + self.intercept_, dtype=np.float64)
+
+    def _probability(self, raws: Floats) -> Floats:
         from scipy.special import expit
 
-        return np.asarray(expit(self.slope_ * raw + self.intercept_))
+        return np.asarray(expit(self._log_odds(raws)))
 
     def decision_function(self, X: ArrayLike) -> Floats:
         """(n,) calibrated log-odds of malicious; 0 at a probability of one half."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float32, ensure_all_finite="allow-nan", reset=False)
-        return np.asarray(self.slope_ * self.booster_.decision_function(X) + self.intercept_)
+        matrix = validate_data(self, X, dtype=np.float32, ensure_all_finite="allow-nan", reset=False)
+        features, others = self._parts(np.asarray(matrix))
+        return self._log_odds(np.column_stack([self.booster_.decision_function(features), others]))
 
     def predict_proba(self, X: ArrayLike) -> Floats:
         """(n, 2) float64: the probabilities of benign and malicious."""
@@ -259,8 +281,8 @@ def _folds(labels: NDArray[np.int64], groups: NDArray[Any], folds: int, random_s
     return fold[index]
 
 
-def _sigmoid(raw: Floats, labels: NDArray[np.int64], weight: Floats) -> tuple[float, float]:
-    """Platt's (slope, intercept) with both classes at the same total weight."""
+def _sigmoid(raws: Floats, labels: NDArray[np.int64], weight: Floats) -> tuple[Floats, float]:
+    """Platt's ((k,) slopes, intercept) of k raw scores, both classes at the same total weight; no slope below 0."""
     from scipy.optimize import minimize
     from scipy.special import expit
 
@@ -272,9 +294,11 @@ def _sigmoid(raw: Floats, labels: NDArray[np.int64], weight: Floats) -> tuple[fl
     )
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
-        z = parameters[0] * raw + parameters[1]
+        z = raws @ parameters[:-1] + parameters[-1]
         slope = share * (expit(z) - target)
-        return float((share * (np.logaddexp(0, z) - target * z)).sum()), np.array([(slope * raw).sum(), slope.sum()])
+        return float((share * (np.logaddexp(0, z) - target * z)).sum()), np.append(slope @ raws, slope.sum())
 
-    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(1e-3, None), (None, None)])
-    return float(found.x[0]), float(found.x[1])
+    start = np.append(np.full(raws.shape[1], 1.0 / raws.shape[1]), 0.0)
+    bounds = [(1e-3, None)] * raws.shape[1] + [(None, None)]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    return np.asarray(found.x[:-1]), float(found.x[-1])
