@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from cmdclf.labels.guard_client import only_asks_a_model
-from cmdclf.labels.guard_text import bounded, respelt, signs, words_of
+from cmdclf.labels.guard_text import bounded, respelt, signs, word_views, words_of
 from cmdclf.labels.guard_views import readings
-from cmdclf.labels.guard_words import spoken
+from cmdclf.labels.guard_words import may_speak, spoken
 from cmdclf.lines import KINDS, decode_batch
 from cmdclf.lines.decode import PLAIN
 from cmdclf.rules import RuleSet
@@ -98,9 +98,8 @@ def guard(lines: pa.Table) -> pa.Table:
     reasons: list[dict[str, None]] = [{} for _ in range(count)]  # ordered and distinct
     texts, cut = _texts(lines)
     injection = np.zeros(count, bool)
-    excused = {text.row: only_asks_a_model(text.text) for text in texts if not text.parent and text.hidden == 0}
     for text, name in _injections(texts):
-        if name in _TO_A_MODEL and not text.parent and excused[text.row]:
+        if name in _TO_A_MODEL and not text.parent and only_asks_a_model(texts[text.row].text):
             continue
         reasons[text.row].setdefault(f"injection:{name}{text.mark}")
         injection[text.row] = True
@@ -160,15 +159,19 @@ def _texts(lines: pa.Table) -> tuple[list[_Text], npt.NDArray[np.bool_]]:
 
 def _injections(texts: list[_Text]) -> list[tuple[_Text, str]]:
     """(text, id) of every sign of an injection, by text."""
-    split = [words_of(bounded(text.text)) for text in texts]
+    lines = [bounded(text.text) for text in texts]
     found: list[tuple[int, str]] = []
-    for number, (text, (words, runs)) in enumerate(zip(texts, split, strict=True)):
-        if text.hidden < 3 and not text.text.isascii():
-            found += [(number, name) for name in signs(text.text)]
-        found += [(number, f"inj-words-{code}") for code in spoken(text.text, words, runs)]
-    found += [(number, "inj-respelt") for number in respelt([bounded(text.text) for text in texts])]
+    words_shown = word_views(lines).to_pylist()
+    for number in np.flatnonzero(may_speak(lines)).tolist():
+        line = lines[number]
+        words, runs = words_of(line)
+        words_shown[number] = " ".join(words)
+        if not line.isascii() and texts[number].hidden < 3:
+            found += [(number, name) for name in signs(line)]
+        found += [(number, f"inj-words-{code}") for code in spoken(line, words, runs)]
+    found += [(number, "inj-respelt") for number in respelt(lines)]
     rules = _rules("injection")
-    for views in ([text.text for text in texts], [" ".join(words) for words, _ in split]):
+    for views in ([text.text for text in texts], words_shown):
         rows, which = rules.pairs(pa.array(views, pa.string()))
         found += [(row, rules.ids[rule]) for row, rule in zip(rows.tolist(), which.tolist(), strict=True)]
     return [(texts[number], name) for number, name in sorted(found, key=lambda hit: hit[0])]

@@ -10,7 +10,7 @@ from functools import cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["MAX_CHARACTERS", "bounded", "fold", "folded_term", "respelt", "signs", "words_of"]
+__all__ = ["MAX_CHARACTERS", "bounded", "fold", "folded_term", "respelt", "signs", "word_views", "words_of"]
 
 #: What is looked at of one text: its beginning and its end, together so many characters. A judge is shown far fewer.
 MAX_CHARACTERS = 131_072
@@ -137,6 +137,13 @@ _LETTERS = re.compile("[^a-z]+")
 def _squeeze(text: str) -> str:
     """Letters only, digits and signs that stand for letters replaced, `l` as `i`: what is left of 1gn0r3 a.l.l."""
     return _LETTERS.sub("", fold(text, latin=True).translate(_LEET)).replace("l", "i")
+
+
+def word_views(texts: Sequence[str]) -> pa.StringArray:
+    """(n,) string: each ASCII text's words with a blank between them, CamelCase parted, case kept; in compiled passes."""
+    lines = pa.array(texts, pa.string())
+    lines = pc.replace_substring_regex(lines, "([a-z])([A-Z])", r"\1 \2")
+    return pc.replace_substring_regex(lines, "[^A-Za-z0-9']+", " ")
 
 
 _FILLER = "(?:aii|any|every|everything|the|of|your|my|previous|prior|above|eariier|these|those|preceding|safety|security|system|and|other){0,6}"

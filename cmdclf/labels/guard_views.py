@@ -11,12 +11,14 @@ import binascii
 import codecs
 import html
 import re
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from itertools import chain
+from itertools import chain, islice
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cmdclf.labels.guard_text import bounded
 from cmdclf.rules import Rule, RuleSet
@@ -29,9 +31,10 @@ _DEPTH = 3
 _CHARACTERS = 262_144
 #: Encoded runs of one kind that are tried.
 _RUNS = 24
+#: Folders that may stand before an encoded run that is a file's name.
+_FOLDERS = 6
 
-_BASE64 = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{16,}={0,2}")
-_BASE64_INNER = re.compile(r"[A-Za-z0-9+/]{20,}={0,2}")
+_BASE64 = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/_-]{16,}={0,2}")
 _BASE32 = re.compile(r"(?<![A-Za-z0-9])[A-Z2-7]{24,}={0,6}(?![A-Za-z0-9])")
 _ASCII85 = re.compile(r"<~([!-u\sz]{12,}?)~>")
 _HEX = re.compile(r"(?i)(?<![0-9a-z])(?:0x)?(?:[0-9a-f]{2}){8,}(?![0-9a-z])")
@@ -47,7 +50,7 @@ _OCTALS = re.compile(r"(?<![\d.])[01][0-7]{2}(?:[\s,;:\\-]{1,3}[01][0-7]{2}){7,}
 _BINARY = re.compile(r"(?<!\d)(?:[01]{8}[\s,;:-]{0,2}){6,}")
 _MORSE = re.compile(r"(?<![\w.-])[.\-·−–]{1,6}(?:[ /|]{1,3}[.\-·−–]{1,6}){9,}")
 _CALLS = re.compile(r"(?i)\[char\]\s{0,2}(?:\(\s{0,2})?(0x[0-9a-f]{1,4}|\d{1,5})\)?|chr[wb]?\(\s{0,2}(0x[0-9a-f]{1,4}|\d{1,5})\s{0,2}\)")
-_GLUE = re.compile(r"['\"]\s{0,4}[+&.]\s{0,4}['\"]|[\^`]|\"\"|''|\\(?=[A-Za-z ]\w*[\\A-Za-z])")
+_GLUE = re.compile(r"['\"]\s{0,4}[+&.]\s{0,4}['\"]|[\^`]|\"\"|''|(?<=[A-Za-z])\\(?=[A-Za-z](?:\\|$))")
 _TAGGED = re.compile("[\U000e0020-\U000e007e]")
 _SELECTED = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{4,}")
 _TURNED = re.compile("[\u202d\u202e\u2066-\u2068]")
@@ -86,8 +89,9 @@ def readings(texts: Sequence[str]) -> list[tuple[int, str, str]]:
     for depth in range(_DEPTH):
         inner: list[tuple[int, str]] = []
         turned = _turned([text for _, text in level]) if depth < 2 else {}
+        wanted = _wanted([text for _, text in level])
         for place, (number, outer) in enumerate(level):
-            for kind, reading in chain(_unwrapped(outer), turned.get(place, ())):
+            for kind, reading in chain(*(reading(outer) for reading in wanted[place]), turned.get(place, ())):
                 reading = reading.strip().encode("utf-8", "replace").decode()[: room[number]]
                 if len(reading) < 4 or reading in seen[number]:
                     continue
@@ -103,20 +107,33 @@ def readings(texts: Sequence[str]) -> list[tuple[int, str, str]]:
     return found
 
 
-def _unwrapped(text: str) -> Iterator[tuple[str, str]]:
-    for reading in _READINGS:
-        yield from reading(text)
+def _wanted(texts: list[str]) -> list[list[Callable[[str], Iterator[tuple[str, str]]]]]:
+    """For each text the readings that have something to undo in it: compiled passes over all texts decide."""
+    wanted: list[list[Callable[[str], Iterator[tuple[str, str]]]]] = [[] for _ in texts]
+    lines = pa.array(texts, pa.string())
+    for gate, reading in _READINGS:
+        for row in pc.indices_nonzero(pc.match_substring_regex(lines, gate)).to_pylist():
+            wanted[row].append(reading)
+    return wanted
 
 
 def _readable(data: bytes) -> str | None:
     """Bytes as text where nearly all of it is letters, blanks and punctuation; None for binary data."""
-    for form in ("utf-16-le", "utf-16-be") if data.count(0) * 3 > len(data) else ("utf-8",):
+    if data[:2] in (b"\x1f\x8b", b"\x78\x9c", b"\x78\xda", b"\x78\x01"):
+        try:
+            data = zlib.decompressobj(47).decompress(data, _CHARACTERS)
+        except zlib.error:
+            return None
+    wide = data.count(0) * 3 > len(data)
+    for form in ("utf-16-le", "utf-16-be") if wide else ("utf-8", "utf-16-le"):
+        if form != "utf-8" and len(data) % 2:
+            continue
         try:
             text = data.decode(form)
         except UnicodeDecodeError:
             continue
         wordy = sum(c.isalnum() or c in " \n_-.,:;'\"!?" or c > "\u02ff" for c in text)
-        if len(text) >= 4 and wordy * 10 >= len(text) * 8 and text.isprintable() | ("\n" in text) | (text.count(" ") > 1):
+        if len(text) >= 4 and wordy * 10 >= len(text) * 8:
             return text
     return None
 
@@ -125,6 +142,9 @@ def _tried(pattern: re.Pattern[str], text: str, undo: Callable[[str], bytes]) ->
     for number, match in enumerate(pattern.finditer(text)):
         if number == _RUNS:
             return
+        if match[0].isalpha() and (match[0].islower() or match[0].istitle()):
+            # A word.
+            continue
         try:
             found = _readable(undo(match[1] if pattern.groups else match[0]))
         except (binascii.Error, ValueError, OverflowError):
@@ -140,14 +160,18 @@ def _base64_bytes(run: str) -> bytes:
 
 
 def _base64_runs(text: str) -> Iterator[tuple[str, str]]:
-    found = False
     for plain in _tried(_BASE64, text, _base64_bytes):
-        found = True
         yield "base64", plain
-    if not found and "/" in text:
-        # A run that a path, an option or a sign of base64's own alphabet leads into.
-        for plain in _tried(_BASE64_INNER, text.replace("/", " "), _base64_bytes):
-            yield "base64", plain
+    if "/" in text:
+        # A run may be the name of a file, but the slash is of base64's alphabet, too.
+        for run in islice(_BASE64.findall(text), _RUNS):
+            folders = run.split("/")[:-1]
+            for start in range(1, min(len(folders), _FOLDERS) + 1):
+                for plain in _tried(_BASE64, run.split("/", start)[-1], _base64_bytes):
+                    yield "base64", plain
+            if len(folders) > 1:
+                for plain in _tried(_BASE64, run.replace("/", " "), _base64_bytes):
+                    yield "base64", plain
 
 
 def _base32_runs(text: str) -> Iterator[tuple[str, str]]:
@@ -226,15 +250,10 @@ def _numbers(text: str) -> Iterator[tuple[str, str]]:
 
 def _glued(text: str) -> Iterator[tuple[str, str]]:
     """Without what a shell or a script would drop: carets, backticks, empty quotes, joined literals."""
-    if "^" in text or "`" in text or '""' in text or "''" in text or "\\" in text or "+" in text:
-        joined = _GLUE.sub("", text)
-        if joined != text:
-            yield "joined", joined
+    yield "joined", _GLUE.sub("", text)
 
 
 def _unseen(text: str) -> Iterator[tuple[str, str]]:
-    if text.isascii():
-        return
     tagged = "".join(chr(ord(c) - 0xE0000) for c in _TAGGED.findall(text))
     if tagged:
         yield "tags", tagged
@@ -250,7 +269,17 @@ def _unseen(text: str) -> Iterator[tuple[str, str]]:
         yield "upside-down", turned[::-1]
 
 
-_READINGS = (_base64_runs, _base32_runs, _hex_runs, _escapes, _numbers, _glued, _unseen)
+#: RE2 patterns that each text with such a reading matches, and the readings.
+_READINGS: tuple[tuple[str, Callable[[str], Iterator[tuple[str, str]]]], ...] = (
+    (r"[A-Za-z0-9+/_-]{16}", _base64_runs),
+    (r"[A-Z2-7]{24}|<~", _base32_runs),
+    (r"(?i)[0-9a-f]{16}|(?:[0-9a-f]{2}[\s,;:-]{1,2}){7}|(?:[0-9a-f]{2}[\s,;:-]{0,2}(?:\\x|0x|\\|%)){7}", _hex_runs),
+    (r"(?i)(?:%[0-9a-f]{2}.{0,12}){3}|(?:=[0-9a-f]{2}.{0,12}){3}|&(?:#|[a-z]{2,8};)|[\\%`]u\{?[0-9a-f]{4}|U\+[0-9a-f]{4}|\\x[0-9a-f]{2}|"
+     r"\\[0-3]?[0-7]{2}|\\N\{", _escapes),
+    (r"(?i)(?:\d{2,7}[\s,;:|.+_\\-]{1,3}){7}|(?:[01]{8}[\s,;:-]{0,2}){6}|\[char\]|chr[wb]?\(|(?:[.\-·−–]{1,6}[ /|]{1,3}){9}", _numbers),
+    (r"[\^`]|['\x22]{2}|['\x22]\s{0,4}[+&.]\s{0,4}['\x22]|(?:[A-Za-z]\\){3}", _glued),
+    (r"[^\x00-\x7f]", _unseen),
+)  # fmt: skip
 
 
 @cache

@@ -5,14 +5,19 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from cmdclf.labels.guard_text import folded_term, words_of
 from cmdclf.resources import data_path
 
-__all__ = ["spoken"]
+__all__ = ["may_speak", "spoken"]
 
 _DETERMINERS = frozenset("this the that these above following current next given such same whole entire present my our".split())
 _SUBJECTS = frozenset(
@@ -26,6 +31,8 @@ _NEUTRAL = frozenset(
 )
 #: Words that hardly stand in a command line unless it speaks of itself.
 _OUTRIGHT = frozenset(("benign", "harmless", "innocuous"))
+#: `-ErrorAction Ignore`, `BootStatusPolicy IgnoreAllFailures`.
+_IGNORED_BY = frozenset(("action", "erroraction", "preference", "policy"))
 _LONGEST = 20
 
 
@@ -104,6 +111,32 @@ def _classes(word: str) -> tuple[tuple[int, int], ...]:
     return tuple(found.items())
 
 
+#: Each combination has at least one of these classes.
+_ANCHORS = ("ignore", "verdict", "fine", "bad", "model", "authority", "exercise", "report", "emphasis")
+
+
+@cache
+def _anchors() -> str:
+    """An RE2 pattern that every ASCII text in which a combination stands matches."""
+    content = tomllib.loads(data_path("injection-words.toml").read_text(encoding="utf-8"))
+    terms = set(_OUTRIGHT)
+    for language in content["language"]:
+        if not language.get("unspaced"):
+            for name in _ANCHORS:
+                terms |= {folded_term(term.rstrip("*").split("_")[0]) for term in language.get(name, "").split()}
+    plain = sorted(term for term in terms if term.isascii())
+    long = "|".join(term for term in plain if len(term) > 4)
+    short = "|".join(term for term in plain if len(term) <= 4)
+    return f"(?i){long}|(?:^|[^A-Za-z])(?:{short})(?:$|[^a-z])|[a-z](?:{short.title()})(?:$|[^a-z])"
+
+
+def may_speak(texts: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """(n,) bool: whether `spoken` may find anything in the text; one compiled pass."""
+    lines = pa.array(texts, pa.string())
+    wide = pc.not_equal(pc.binary_length(lines), pc.utf8_length(lines))
+    return np.array(pc.or_(wide, pc.match_substring_regex(lines, _anchors())).to_numpy(zero_copy_only=False), np.bool_)
+
+
 def spoken(text: str, words: list[str], runs: list[int]) -> list[str]:
     """Codes of the languages in which a combination of the word list stands in the text; empty for ordinary text.
 
@@ -130,6 +163,8 @@ def _in_words(words: list[str], runs: list[int]) -> set[str]:
             classes += _classes(f"{word} {words[place + 1]}")
         if word in _SUBJECTS and place and words[place - 1] in _DETERMINERS:
             classes = (*classes, (0, bits["subject"]))
+        if word == "ignore" and place and words[place - 1] in _IGNORED_BY:
+            continue
         for language, mask in classes:
             if language == 0 and mask == bits["verdict"] and place + 1 < len(words) and words[place + 1] in _NEUTRAL:
                 continue
