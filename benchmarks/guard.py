@@ -8,9 +8,9 @@
               that no rule about the attack itself helps. A judge that says `benign` to everything answers through
               `label_lines`; counted are the lines and the strings that stand as benign in the ledger.
   clean       benign lines of the lexicon, and with --data those of benign_dev.parquet: benign verdicts vetoed.
-  talk        benchmarks/guard/lookalikes.jsonl: benign lines that talk like an injection.
+  talk        benchmarks/guard/lookalikes.jsonl and lookalikes_heldout.jsonl: benign lines that talk like an injection.
 
-heldout.jsonl was written after the patterns had been frozen; docs/guard.md tells what it showed at first. Intervals are
+The held-out files were written after the patterns had been frozen; docs/guard.md tells what they showed at first. Intervals are
 exact (Clopper-Pearson, 95 %). Speed is CPU time on one thread. --show prints what got through and what was lost.
 """
 
@@ -233,8 +233,9 @@ def main() -> int:
         if args.quick:
             table = table.take(sorted(random.Random(7).sample(range(table.num_rows), 5000)))
         pools.append(("public", table["platform"].to_pylist(), table["command_line"].to_pylist()))
-    rows = [json.loads(line) for line in (FOLDER / "lookalikes.jsonl").read_text(encoding="utf-8").splitlines()]
-    pools.append(("talk", [row["platform"] for row in rows], [row["command_line"] for row in rows]))
+    for name, file in (("talk", "lookalikes"), ("talk, held out", "lookalikes_heldout")):
+        rows = [json.loads(line) for line in (FOLDER / f"{file}.jsonl").read_text(encoding="utf-8").splitlines()]
+        pools.append((name, [row["platform"] for row in rows], [row["command_line"] for row in rows]))
     for name, platforms, lines in pools:
         figures = result["cost"][name] = lost(name, platforms, lines, show=args.show)
         print(
