@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from cmdclf.labels.guard_client import only_asks_a_model
+from cmdclf.labels.guard_messages import only_passes_a_message
+from cmdclf.labels.guard_prose import is_prose, may_be_prose
 from cmdclf.labels.guard_text import bounded, respelt, signs, word_views, words_of
 from cmdclf.labels.guard_views import readings
 from cmdclf.labels.guard_words import may_speak, spoken
@@ -45,6 +47,10 @@ _TO_A_MODEL = frozenset(
      "inj-xml-role", "inj-you-are-now", "inj-must-answer", "inj-asks-persona", "inj-escaped-newline-prose",
      "inj-words-en-address")
 )  # fmt: skip
+
+
+#: Readings that change the whole line.
+_WHOLE_LINE = (" (joined", " (reversed", " (rotated", " (mirrored", " (upside-down")
 
 
 @lru_cache(maxsize=4)
@@ -108,6 +114,10 @@ def guard(lines: pa.Table) -> pa.Table:
     for text, name in _precise(own):
         reasons[text.row].setdefault(f"rule:{name}{text.mark}")
         veto[text.row] = True
+    for text in _sentences(texts, veto):
+        if text.parent or not _takes_sentences(texts[text.row].text):
+            reasons[text.row].setdefault(f"guard:sentence{text.mark}")
+            veto[text.row] = True
     for row in np.flatnonzero(cut[:count]).tolist():
         reasons[row].setdefault("guard:not decoded to its end")
         veto[row] = True
@@ -175,6 +185,23 @@ def _injections(texts: list[_Text]) -> list[tuple[_Text, str]]:
         rows, which = rules.pairs(pa.array(views, pa.string()))
         found += [(row, rules.ids[rule]) for row, rule in zip(rows.tolist(), which.tolist(), strict=True)]
     return [(texts[number], name) for number, name in sorted(found, key=lambda hit: hit[0])]
+
+
+def _sentences(texts: list[_Text], vetoed: npt.NDArray[np.bool_]) -> list[_Text]:
+    """The texts that hold a sentence, of lines that nothing else speaks against."""
+    # What comes of turning the whole line round, or of bytes that are no text, is full of words that nobody knows.
+    rest = [
+        text
+        for text in texts
+        if not vetoed[text.row]
+        and (text.hidden < 3 or (text.text.isascii() and not text.mark.startswith(_WHOLE_LINE)))
+    ]
+    lines = [bounded(text.text) for text in rest]
+    return [rest[number] for number in np.flatnonzero(may_be_prose(lines)).tolist() if is_prose(lines[number])]
+
+
+def _takes_sentences(line: str) -> bool:
+    return only_passes_a_message(line) or only_asks_a_model(line)
 
 
 def _precise(texts: list[_Text]) -> list[tuple[_Text, str]]:

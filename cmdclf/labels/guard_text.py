@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["MAX_CHARACTERS", "bounded", "fold", "folded_term", "respelt", "signs", "word_views", "words_of"]
+__all__ = ["IN_WORD", "MAX_CHARACTERS", "bounded", "fold", "folded_term", "respelt", "signs", "visible", "word_views", "words_of"]
 
 #: What is looked at of one text: its beginning and its end, together so many characters. A judge is shown far fewer.
 MAX_CHARACTERS = 131_072
@@ -44,8 +44,8 @@ for _start in (0x1F130, 0x1F150, 0x1F170):
 _FOREIGN = "".join(sorted(map(chr, _LATIN)))
 
 #: Letters and the marks that belong into words of Indic, Arabic, Thai and like scripts.
-_IN_WORD = "\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0dff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-_WORD = re.compile(rf"(?:[^\W\d_]|[{_IN_WORD}])+(?:['’](?:[^\W\d_]|[{_IN_WORD}])+)*|\d+")
+IN_WORD = "\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0dff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+_WORD = re.compile(rf"(?:[^\W\d_]|[{IN_WORD}])+(?:['’](?:[^\W\d_]|[{IN_WORD}])+)*|\d+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
 #: What may stand between two words of one sentence.
 _LIGHT = re.compile(r"[\s,.:;!?'\"()_’„“”«»、。，-]*")
@@ -67,6 +67,11 @@ def bounded(text: str) -> str:
         return text
     half = MAX_CHARACTERS // 2
     return f"{text[:half]} {text[-half:]}"
+
+
+def visible(text: str) -> str:
+    """The text without the characters that no reader sees."""
+    return _INVISIBLE.sub("", text)
 
 
 def signs(text: str) -> list[str]:
@@ -188,7 +193,7 @@ def _is_hidden(text: str, squeezed: str) -> bool:
     return any(_squeezed_pattern().search(word) for word in _LONG_WORD.findall(plain))
 
 
-@cache
+@lru_cache(maxsize=65_536)
 def folded_term(term: str) -> str:
     """A term of the word list in the form that `words_of` gives."""
     return fold(term.replace("_", " "), latin=False)

@@ -1,0 +1,128 @@
+"""Sentences where a command needs none: words written for a reader, whatever they say.
+
+No list of phrases names all the ways to talk a judge round. But a command line is read by a program, and programs that
+take sentences are few (`git commit -m`, `echo`, `notify-send`). A sentence in any other line was put there for someone
+who reads it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache, lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cmdclf.labels.guard_text import IN_WORD, folded_term, visible
+from cmdclf.resources import data_path
+
+__all__ = ["is_prose", "may_be_prose"]
+
+#: What a run of words must weigh to be a sentence: in a comment, usually, joined to one word, and without small words.
+_REMARK, _SENTENCE, _SLUG, _NAMES = 3, 4, 5, 6
+
+#: Small words of English. Those that shells, SQL and scripts use, too, weigh half.
+_SMALL = frozenset(
+    """the this that these those are was were been am you your yours we our they their them it's its an of please should
+    would will shall must has have had just because there nothing everything anyone nobody i'm me my he she his her what
+    which who why how than into about""".split()
+)
+_SHARED = frozenset(
+    """a i be is to in on at for with by from as and or but not no do does did don't if then so only can could may here all any
+    every before after until it over under out up when else while""".split()
+)
+_TOKEN = re.compile(rf"(?:[^\W\d_]|[{IN_WORD}])+(?:['’](?:[^\W\d_]|[{IN_WORD}])+)*")
+_LIGHT = re.compile(r" {1,2}|%20|[,:.!?)]{1,3} \(?|['\"]? [('\"]?|\r?\n ?|['’]")
+_JOINING = frozenset("_+/-")
+_COMMENT = re.compile(r"(?i)(?:(?:^|[\s;&|])#|(?:^|[\s&|(])rem\s|<#)\s*$")
+_WIDE = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+
+
+@cache
+def _command_words() -> frozenset[str]:
+    """Words that command lines hold as names of programs, options and values: they make no sentence."""
+    return frozenset(data_path("command-words.txt").read_text(encoding="utf-8").split())
+
+
+def may_be_prose(texts: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """(n,) bool: whether `is_prose` may be true of the text; one compiled pass."""
+    lines = pa.array(texts, pa.string())
+    wide = pc.not_equal(pc.binary_length(lines), pc.utf8_length(lines))
+    words = pc.match_substring_regex(lines, r"(?:[A-Za-z']+(?: {1,2}|[_+/-]|%20|[,:.!?)'\x22\r\n(]{1,3} ?|\s[('\x22])){2}[A-Za-z]")
+    return np.asarray(pc.or_(wide, words).to_numpy(zero_copy_only=False), np.bool_)
+
+
+def is_prose(text: str) -> bool:
+    """Whether the text holds a run of words that weighs as much as a sentence.
+
+    A small word (`the`, `you`) weighs 2, one that scripts share (`in`, `not`) 1, any other word that no command line of
+    the bundled lexicon needs 1; each counts once. In scripts without blanks two characters weigh 1. Words may be
+    parted by blanks and light punctuation, or joined by one and the same sign, as in a file's name.
+    """
+    text = visible(text)
+    run = _Run("", _SENTENCE)
+    end = -1
+    for match in _TOKEN.finditer(text):
+        start = match.start()
+        between = text[end:start] if end >= 0 else ""
+        joined = between if between in _JOINING else " " if _LIGHT.fullmatch(between) else ""
+        if joined == " " and run.joined in ("", " "):
+            run.joined = " "
+        elif joined in _JOINING and run.joined == " ":
+            # A compound in a sentence: its further parts count for nothing.
+            end = match.end()
+            continue
+        elif joined and run.joined == "":
+            run.joined, run.bound = joined, _SLUG
+        elif not joined or joined != run.joined:
+            remark = _COMMENT.search(text[max(start - 8, 0) : start])
+            run = _Run("", _REMARK if remark else _SENTENCE)
+        end = match.end()
+        if run.add(match[0]):
+            return True
+    return False
+
+
+class _Run:
+    """Words that follow one another, what they weigh so far, and what parts them."""
+
+    def __init__(self, joined: str, bound: int) -> None:
+        self.joined = joined
+        self.bound = bound
+        self.weight = 0
+        self.small = 0
+        self.counted = 0
+        self.seen: set[str] = set()
+
+    def add(self, word: str) -> bool:
+        """Whether the run weighs enough with this word."""
+        added, small = _weight(word, first=not self.seen)
+        key = word.lower()
+        if added and key not in self.seen:
+            self.weight += added
+            self.small = max(self.small, small)
+            self.counted += 1
+        self.seen.add(key)
+        if self.counted < 3 and added < 3:
+            return False
+        if self.joined in _JOINING and self.small < 2:
+            return False
+        return self.weight >= (self.bound if self.small else max(_NAMES, self.bound) if self.bound != _REMARK else _REMARK)
+
+
+@lru_cache(maxsize=65_536)
+def _weight(word: str, *, first: bool) -> tuple[int, int]:
+    """What a word weighs, and how much of that because it is small (or of a script that no program's words have)."""
+    if not word.isascii() and _WIDE.search(word):
+        return len(word) // 2, 2
+    lower = word.lower()
+    if lower in _SMALL:
+        return 2, 2
+    if lower in _SHARED:
+        return 1, 1
+    if len(word) < 3 or not (word.islower() or (first and word.istitle()) or not word.isascii()):
+        return 0, 0
+    return int(folded_term(word) not in _command_words()), int(not word.isascii())
