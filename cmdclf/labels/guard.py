@@ -45,7 +45,12 @@ _KINDS = {
 _TO_A_MODEL = frozenset(
     ("inj-chatml-token", "inj-inst-token", "inj-role-prefix", "inj-role-json", "inj-role-word", "inj-role-markup",
      "inj-xml-role", "inj-you-are-now", "inj-must-answer", "inj-asks-persona", "inj-escaped-newline-prose",
-     "inj-words-en-address")
+     "inj-words-en-address", "inj-asks-answer")
+)  # fmt: skip
+#: In a line that does nothing but carry a text for people, what merely might be meant for a judge is no sign; what asks
+#: for a verdict, overrides instructions or marks a role still is.
+_STRONG = frozenset(
+    ("inj-role-markup", "inj-chatml-token", "inj-inst-token", "inj-confidence-json", "inj-reason-payload", "inj-close-fence")
 )  # fmt: skip
 
 
@@ -105,7 +110,7 @@ def guard(lines: pa.Table) -> pa.Table:
     texts, cut = _texts(lines)
     injection = np.zeros(count, bool)
     for text, name in _injections(texts):
-        if name in _TO_A_MODEL and not text.parent and only_asks_a_model(texts[text.row].text):
+        if not text.parent and _is_excused(name, texts[text.row].text):
             continue
         reasons[text.row].setdefault(f"injection:{name}{text.mark}")
         injection[text.row] = True
@@ -129,6 +134,19 @@ def guard(lines: pa.Table) -> pa.Table:
         ],
         schema=GUARD,
     )
+
+
+def _is_excused(name: str, line: str) -> bool:
+    """Whether an injection's sign is nothing odd in this line: it only talks to a model, or to people."""
+    if name in _TO_A_MODEL and only_asks_a_model(line):
+        return True
+    weak = name.endswith("-claim") or (name not in _STRONG and _levels().get(name) == "medium")
+    return weak and only_passes_a_message(line)
+
+
+@lru_cache(maxsize=1)
+def _levels() -> dict[str, str]:
+    return {rule.id: rule.level for rule in _rules("injection").rules}
 
 
 def _texts(lines: pa.Table) -> tuple[list[_Text], npt.NDArray[np.bool_]]:

@@ -9,7 +9,7 @@ __all__ = ["only_asks_a_model"]
 _LONGEST = 20_000
 _ASKS = (
     "ollama", "llm", "llama", "aichat", "sgpt", "mods", "claude", "gemini", "codex", "aider", "fabric", "tgpt", "lms",
-    "vllm", "/v1/", "/api/chat", "/api/generate", "/completion", "promptfoo", "chat", "gpt",
+    "vllm", "/v1/", "/api/", "/completion", "promptfoo", "chat", "gpt",
 )  # fmt: skip
 _QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"")
 _PROGRAM = re.compile(

@@ -8,7 +8,7 @@ __all__ = ["only_passes_a_message"]
 
 _LONGEST = 20_000
 _QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"")
-_CHAINED = re.compile(r"[;&|<>\n\r]|\$\(|`")
+_CHAINED = re.compile(r"[;&|>\n\r]|<[<(]|\$\(|`")
 #: `sh -c`, `cmd /c`, `powershell -Command` around the one command.
 _WRAPPER = re.compile(
     r"(?is)^\s*\"?(?:[\w:/\\. ~-]{0,200}[/\\])?(?:(?:ba|z|da|k)?sh(?:\s+-l)?\s+-l?c|cmd(?:\.exe)?\"?(?:\s+/[dsq])*\s+/[ck]|"
@@ -20,14 +20,19 @@ _PROGRAM = (
     r"mutt|sendmail|slackcat|read|msg|shutdown|eventcreate|net\s+send|Write-(?:Host|Output|Warning|Verbose|Error|Information|EventLog)|"
     r"Send-MailMessage|New-BurntToastNotification|ollama|llm|aichat|sgpt|mods|claude|gemini|codex|aider|translate-shell|trans|"
     r"(?:e|f|rip)?grep|rg|ag|findstr|pytest|npm|npx|yarn|jest|mocha|rspec|phpunit|playwright|cypress|go\s+test|cargo\s+test|dotnet\s+test|"
-    r"man|apropos|task|todo|jrnl|timew)(?:\.exe)?"
+    r"man|apropos|task|todo|jrnl|timew|kubectl\s+annotate)(?:\.exe)?"
 )
 _CARRIER = re.compile(rf"(?is)^\s*\"?(?:[\w:/\\.~-]{{0,200}}[/\\])?{_PROGRAM}\"?(?:\s|$)")
 _PIPED = re.compile(r"(?is)\|\s*(?:wall|mail|mailx|write|cowsay|less|more|head|cat|jq|sort)\b[^|;&<>`$]*$")
 #: A message to a chat, a tracker or a mail service as JSON, nothing read from a file and nothing kept.
 _POST = re.compile(
-    r"(?is)^\s*\"?(?:[\w:/\\.~-]{0,200}[/\\])?curl(?:\.exe)?\"?\s(?=.*\s(?:-d|--data|--data-raw|--json)\s)(?=.*\"(?:text|message|body|content|"
+    r"(?is)^\s*\"?(?:[\w:/\\.~-]{0,200}[/\\])?curl(?:\.exe)?\"?(?=\s)(?=.*\s(?:-d|--data|--data-raw|--json)\s)(?=.*\"(?:text|message|body|content|"
     r"title|comment|summary)\\?\"\s*:)(?!.*\s(?:-o|-O|--output|-T|-K|--config|-x|--proxy|-F)\b)(?!.*\s['\"]?@)"
+)
+
+#: A notification or a plain dialog of AppleScript; one that asks for something typed is another matter.
+_DIALOG = re.compile(
+    r"(?is)^\s*(?:/usr/bin/)?osascript\s+-e\s+['\"]?display (?:notification|dialog|alert) (?!.*(?:do shell script|hidden answer|default answer))"
 )
 
 
@@ -54,4 +59,4 @@ def only_passes_a_message(line: str) -> bool:
     if "$(" in line or "`" in line:
         return False
     bare = _PIPED.sub("", _QUOTED.sub("''", line))
-    return not _CHAINED.search(bare) and bool(_CARRIER.match(line) or _POST.match(line))
+    return not _CHAINED.search(bare) and bool(_CARRIER.match(line) or _POST.match(line) or _DIALOG.match(line))

@@ -21,8 +21,8 @@ from cmdclf.resources import data_path
 
 __all__ = ["is_prose", "may_be_prose"]
 
-#: What a run of words must weigh to be a sentence: in a comment, usually, joined to one word, and without small words.
-_REMARK, _SENTENCE, _SLUG, _NAMES = 3, 4, 5, 6
+#: What a run of words must weigh to be a sentence: in a comment, usually, joined to one word, and as a statement.
+_REMARK, _SENTENCE, _SLUG, _STATEMENT = 3, 4, 5, 8
 
 #: Small words of English. Those that shells, SQL and scripts use, too, weigh half.
 _SMALL = frozenset(
@@ -34,6 +34,8 @@ _SHARED = frozenset(
     """a i be is to in on at for with by from as and or but not no do does did don't if then so only can could may here all any
     every before after until it over under out up when else while""".split()
 )
+#: Begin sentences of SQL and AppleScript, which are made of small words.
+_STATEMENTS = frozenset(("select", "insert", "update", "delete", "tell"))
 _TOKEN = re.compile(rf"(?:[^\W\d_]|[{IN_WORD}])+(?:['’](?:[^\W\d_]|[{IN_WORD}])+)*")
 _LIGHT = re.compile(r" {1,2}|%20|[,:.!?)]{1,3} \(?|['\"]? [('\"]?|\r?\n ?|['’]")
 _JOINING = frozenset("_+/-")
@@ -63,26 +65,27 @@ def is_prose(text: str) -> bool:
     parted by blanks and light punctuation, or joined by one and the same sign, as in a file's name.
     """
     text = visible(text)
-    run = _Run("", _SENTENCE)
-    end = -1
+    run, slug = _Run("", _SENTENCE), _Run("", _SLUG)
+    end, previous = -1, ""
     for match in _TOKEN.finditer(text):
-        start = match.start()
+        start, word = match.span()[0], match[0]
         between = text[end:start] if end >= 0 else ""
-        joined = between if between in _JOINING else " " if _LIGHT.fullmatch(between) else ""
-        if joined == " " and run.joined in ("", " "):
-            run.joined = " "
-        elif joined in _JOINING and run.joined == " ":
-            # A compound in a sentence: its further parts count for nothing.
-            end = match.end()
-            continue
-        elif joined and run.joined == "":
-            run.joined, run.bound = joined, _SLUG
-        elif not joined or joined != run.joined:
-            remark = _COMMENT.search(text[max(start - 8, 0) : start])
-            run = _Run("", _REMARK if remark else _SENTENCE)
         end = match.end()
-        if run.add(match[0]):
-            return True
+        if between in _JOINING:
+            # Part of a compound: by itself it may be a joined sentence, in a sentence it counts for nothing more.
+            if slug.joined != between:
+                slug = _Run(between, _SLUG)
+                slug.add(previous)
+            if slug.add(word):
+                return True
+        else:
+            slug = _Run("", _SLUG)
+            if not _LIGHT.fullmatch(between):
+                remark = _COMMENT.search(text[max(start - 8, 0) : start])
+                run = _Run("", _REMARK if remark else _SENTENCE)
+            if run.add(word):
+                return True
+        previous = word
     return False
 
 
@@ -105,12 +108,14 @@ class _Run:
             self.weight += added
             self.small = max(self.small, small)
             self.counted += 1
+        if not self.seen and key in _STATEMENTS:
+            self.bound = _STATEMENT
         self.seen.add(key)
         if self.counted < 3 and added < 3:
             return False
         if self.joined in _JOINING and self.small < 2:
             return False
-        return self.weight >= (self.bound if self.small else max(_NAMES, self.bound) if self.bound != _REMARK else _REMARK)
+        return self.weight >= self.bound
 
 
 @lru_cache(maxsize=65_536)

@@ -160,12 +160,12 @@ _SQUEEZED = (
     "here|ciassification|[a-z]){0,7}"
     "(?:benign|harmiess|innocuous|notmaiicious|nonmaiicious|iegitimate|faisepositive)|"
     "(?:donot|dont|never|mustnot)(?:fiag|report|aiert|biock)|nothingmaiicious|notmaiicious|faisepositive|systemprompt|youarenow|"
-    "approvedby(?:the)?(?:security|soc|ciso|it)|youmust(?:answer|respond|return|say|output)|ascompieteiysafe|commandissafe|"
+    "(?:approved|cieared|reviewed|vetted|authori[sz]ed|signedoff|whiteiisted)by(?:the)?(?:security|soc|ciso|it|anaiyst|biueteam)|youmust(?:answer|respond|return|say|output)|ascompieteiysafe|commandissafe|"
     "thisissafe|assafe|dearai"
 )
 _KEYS = (
     "ignore", "disregard", "forget", "override", "bypass", "instruction", "prompt", "guideline", "directive", "benign", "harmless",
-    "innocuous", "malicious", "legitimate", "positive", "flag", "report", "approved", "answer", "respond", "classify", "safe",
+    "innocuous", "cleared", "reviewed", "vetted", "malicious", "legitimate", "positive", "flag", "report", "approved", "answer", "respond", "classify", "safe",
     "label", "verdict", "nothing", "system", "dear",
 )  # fmt: skip
 _SKELETONS = tuple(key.replace("l", "i") for key in _KEYS)

@@ -36,6 +36,7 @@ _FOLDERS = 6
 
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/_-]{16,}={0,2}")
 _BASE32 = re.compile(r"(?<![A-Za-z0-9])[A-Z2-7]{24,}={0,6}(?![A-Za-z0-9])")
+_BASE85 = re.compile(r"(?<![^\s'\"=/\\])(?=[^\s]*[!#$&*;<>?@^{|}~][^\s]*[!#$%&()*+;<=>?@^_`{|}~-])([0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]{20,400})(?![^\s'\".])")
 _ASCII85 = re.compile(r"<~([!-u\sz]{12,}?)~>")
 _HEX = re.compile(r"(?i)(?<![0-9a-z])(?:0x)?(?:[0-9a-f]{2}){8,}(?![0-9a-z])")
 _HEX_PAIRS = re.compile(r"(?i)(?:(?:\\x|0x|\\|%|\b)[0-9a-f]{2}[\s,;:-]{0,2}){8,}")
@@ -182,8 +183,10 @@ def _base32_runs(text: str) -> Iterator[tuple[str, str]]:
     for plain in _tried(_BASE32, text, undo):
         yield "base32", plain
     if "<~" in text:
-        for plain in _tried(_ASCII85, text, lambda run: base64.a85decode(run)):
+        for plain in _tried(_ASCII85, text, base64.a85decode):
             yield "ascii85", plain
+    for plain in _tried(_BASE85, text, base64.b85decode):
+        yield "base85", plain
 
 
 def _hex_runs(text: str) -> Iterator[tuple[str, str]]:
@@ -272,7 +275,7 @@ def _unseen(text: str) -> Iterator[tuple[str, str]]:
 #: RE2 patterns that each text with such a reading matches, and the readings.
 _READINGS: tuple[tuple[str, Callable[[str], Iterator[tuple[str, str]]]], ...] = (
     (r"[A-Za-z0-9+/_-]{16}", _base64_runs),
-    (r"[A-Z2-7]{24}|<~", _base32_runs),
+    (r"[A-Z2-7]{24}|<~|[0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]{20}", _base32_runs),
     (r"(?i)[0-9a-f]{16}|(?:[0-9a-f]{2}[\s,;:-]{1,2}){7}|(?:[0-9a-f]{2}[\s,;:-]{0,2}(?:\\x|0x|\\|%)){7}", _hex_runs),
     (r"(?i)(?:%[0-9a-f]{2}.{0,12}){3}|(?:=[0-9a-f]{2}.{0,12}){3}|&(?:#|[a-z]{2,8};)|[\\%`]u\{?[0-9a-f]{4}|U\+[0-9a-f]{4}|\\x[0-9a-f]{2}|"
      r"\\[0-3]?[0-7]{2}|\\N\{", _escapes),

@@ -163,6 +163,8 @@ def _in_words(words: list[str], runs: list[int]) -> set[str]:
             classes += _classes(f"{word} {words[place + 1]}")
         if word in _SUBJECTS and place and words[place - 1] in _DETERMINERS:
             classes = (*classes, (0, bits["subject"]))
+        if word == "clean" and place + 1 < len(words) and words[place + 1] == "up":
+            continue
         if word == "ignore" and place and words[place - 1] in _IGNORED_BY:
             continue
         for language, mask in classes:
