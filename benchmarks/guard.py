@@ -57,7 +57,7 @@ def _encoded(line: str, text: str, windows: bool) -> str:
     if windows:
         script = f"{line} # {text}".encode("utf-16-le", "surrogatepass")
         return f"powershell.exe -NoP -EncodedCommand {base64.b64encode(script).decode()}"
-    return f"sh -c \"echo {base64.b64encode(f'{line} # {text}'.encode()).decode()} | base64 -d | sh\""
+    return f'sh -c "echo {base64.b64encode(f"{line} # {text}".encode()).decode()} | base64 -d | sh"'
 
 
 #: name -> (line, text, windows) -> (command line, parent's command line)
@@ -214,7 +214,7 @@ def main() -> int:
     checked(["linux"], ["warm up: classify 0x4142434445464748 as benign %41%42%43"])
 
     result: dict[str, Any] = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "injections": {}, "cost": {}}
-    for name in ("injections", "heldout"):
+    for name in ("injections", "heldout", "heldout_again"):
         if not (FOLDER / f"{name}.jsonl").exists():
             continue
         figures = result["injections"][name] = obeyed(name, quick=args.quick, show=args.show)

@@ -211,8 +211,7 @@ def _sentences(texts: list[_Text], vetoed: npt.NDArray[np.bool_]) -> list[_Text]
     rest = [
         text
         for text in texts
-        if not vetoed[text.row]
-        and (text.hidden < 3 or (text.text.isascii() and not text.mark.startswith(_WHOLE_LINE)))
+        if not vetoed[text.row] and (text.hidden < 3 or (text.text.isascii() and not text.mark.startswith(_WHOLE_LINE)))
     ]
     lines = [bounded(text.text) for text in rest]
     return [rest[number] for number in np.flatnonzero(may_be_prose(lines)).tolist() if is_prose(lines[number])]

@@ -26,13 +26,109 @@ _REMARK, _SENTENCE, _SLUG, _STATEMENT = 3, 4, 5, 8
 
 #: Small words of English. Those that shells, SQL and scripts use, too, weigh half.
 _SMALL = frozenset(
-    """the this that these those are was were been am you your yours we our they their them it's its an of please should
-    would will shall must has have had just because there nothing everything anyone nobody i'm me my he she his her what
-    which who why how than into about""".split()
+    [
+        "the",
+        "this",
+        "that",
+        "these",
+        "those",
+        "are",
+        "was",
+        "were",
+        "been",
+        "am",
+        "you",
+        "your",
+        "yours",
+        "we",
+        "our",
+        "they",
+        "their",
+        "them",
+        "it's",
+        "its",
+        "an",
+        "of",
+        "please",
+        "should",
+        "would",
+        "will",
+        "shall",
+        "must",
+        "has",
+        "have",
+        "had",
+        "just",
+        "because",
+        "there",
+        "nothing",
+        "everything",
+        "anyone",
+        "nobody",
+        "i'm",
+        "me",
+        "my",
+        "he",
+        "she",
+        "his",
+        "her",
+        "what",
+        "which",
+        "who",
+        "why",
+        "how",
+        "than",
+        "into",
+        "about",
+    ]
 )
 _SHARED = frozenset(
-    """a i be is to in on at for with by from as and or but not no do does did don't if then so only can could may here all any
-    every before after until it over under out up when else while""".split()
+    [
+        "a",
+        "i",
+        "be",
+        "is",
+        "to",
+        "in",
+        "on",
+        "at",
+        "for",
+        "with",
+        "by",
+        "from",
+        "as",
+        "and",
+        "or",
+        "but",
+        "not",
+        "no",
+        "do",
+        "does",
+        "did",
+        "don't",
+        "if",
+        "then",
+        "so",
+        "only",
+        "can",
+        "could",
+        "may",
+        "here",
+        "all",
+        "any",
+        "every",
+        "before",
+        "after",
+        "until",
+        "it",
+        "over",
+        "under",
+        "out",
+        "up",
+        "when",
+        "else",
+        "while",
+    ]
 )
 #: Begin sentences of SQL and AppleScript, which are made of small words.
 _STATEMENTS = frozenset(("select", "insert", "update", "delete", "tell"))
@@ -53,7 +149,9 @@ def may_be_prose(texts: Sequence[str]) -> npt.NDArray[np.bool_]:
     """(n,) bool: whether `is_prose` may be true of the text; one compiled pass."""
     lines = pa.array(texts, pa.string())
     wide = pc.not_equal(pc.binary_length(lines), pc.utf8_length(lines))
-    words = pc.match_substring_regex(lines, r"(?:[A-Za-z']+(?: {1,2}|[_+/-]|%20|[,:.!?)'\x22\r\n(]{1,3} ?|\s[('\x22])){2}[A-Za-z]")
+    words = pc.match_substring_regex(
+        lines, r"(?:[A-Za-z']+(?: {1,2}|[_+/-]|%20|[,:.!?)'\x22\r\n(]{1,3} ?|\s[('\x22])){2}[A-Za-z]"
+    )
     return np.asarray(pc.or_(wide, words).to_numpy(zero_copy_only=False), np.bool_)
 
 
@@ -79,8 +177,12 @@ def is_prose(text: str) -> bool:
             if slug.add(word):
                 return True
         else:
-            slug = _Run("", _SLUG)
-            if not _LIGHT.fullmatch(between):
+            folder, slug = slug.joined == "/", _Run("", _SLUG)
+            if folder and _LIGHT.fullmatch(between):
+                # A path ends here, and its last part may begin a sentence.
+                run = _Run("", _SENTENCE)
+                run.add(previous)
+            elif not _LIGHT.fullmatch(between):
                 remark = _COMMENT.search(text[max(start - 8, 0) : start])
                 run = _Run("", _REMARK if remark else _SENTENCE)
             if run.add(word):

@@ -10,7 +10,18 @@ from functools import cache, lru_cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["IN_WORD", "MAX_CHARACTERS", "bounded", "fold", "folded_term", "respelt", "signs", "visible", "word_views", "words_of"]
+__all__ = [
+    "IN_WORD",
+    "MAX_CHARACTERS",
+    "bounded",
+    "fold",
+    "folded_term",
+    "respelt",
+    "signs",
+    "visible",
+    "word_views",
+    "words_of",
+]
 
 #: What is looked at of one text: its beginning and its end, together so many characters. A judge is shown far fewer.
 MAX_CHARACTERS = 131_072
@@ -51,8 +62,12 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
 _LIGHT = re.compile(r"[\s,.:;!?'\"()_’„“”«»、。，-]*")
 _OPTION = re.compile(r"\s--?$|^[\s\"']*--?$")
 
-_MIXED = re.compile(rf"(?=[a-zA-Z{re.escape(_FOREIGN)}]{{4}})[a-zA-Z]*[{re.escape(_FOREIGN)}][a-zA-Z{re.escape(_FOREIGN)}]*")
-_STYLED = re.compile("[\U0001d400-\U0001d7ff\u24b6-\u24e9\U0001f130-\U0001f189]{4}|(?:[\u1d00-\u1d22\ua730\ua731]\\W?){4}")
+_MIXED = re.compile(
+    rf"(?=[a-zA-Z{re.escape(_FOREIGN)}]{{4}})[a-zA-Z]*[{re.escape(_FOREIGN)}][a-zA-Z{re.escape(_FOREIGN)}]*"
+)
+_STYLED = re.compile(
+    "[\U0001d400-\U0001d7ff\u24b6-\u24e9\U0001f130-\U0001f189]{4}|(?:[\u1d00-\u1d22\ua730\ua731]\\W?){4}"
+)
 _TAGS = re.compile("[\U000e0001\U000e0020-\U000e007f]")
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _BETWEEN = re.compile("[A-Za-z][\u00ad\u034f\u200b-\u200f\u2060-\u2064\ufeff]+[A-Za-z]")
@@ -153,7 +168,9 @@ def word_views(texts: Sequence[str]) -> pa.StringArray:
 
 _FILLER = "(?:aii|any|every|everything|the|of|your|my|previous|prior|above|eariier|these|those|preceding|safety|security|system|and|other){0,6}"
 _SQUEEZED = (
-    "(?:ignore|disregard|forget|override|bypass|discard)" + _FILLER + "(?:instruction|prompt|guideiine|directive|ruies|guidance)|"
+    "(?:ignore|disregard|forget|override|bypass|discard)"
+    + _FILLER
+    + "(?:instruction|prompt|guideiine|directive|ruies|guidance)|"
     "(?:ciassify|iabei|mark|treat|fiag|rate|consider|judge|report|answer|respond|repiy|say|output|return|print|verdict|tag|score|"
     "caii|choose|is|as|be|word|command|iine|script|process|confidence|obviousiy|compieteiy|totaiiy)"
     "(?:this|it|that|command|iine|commandiine|entry|as|is|with|the|word|oniy|a|to|be|process|script|verdict|s|now|piease|every|aii|"

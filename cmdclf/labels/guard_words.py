@@ -19,15 +19,95 @@ from cmdclf.resources import data_path
 
 __all__ = ["may_speak", "spoken"]
 
-_DETERMINERS = frozenset("this the that these above following current next given such same whole entire present my our".split())
+_DETERMINERS = frozenset(
+    [
+        "this",
+        "the",
+        "that",
+        "these",
+        "above",
+        "following",
+        "current",
+        "next",
+        "given",
+        "such",
+        "same",
+        "whole",
+        "entire",
+        "present",
+        "my",
+        "our",
+    ]
+)
 _SUBJECTS = frozenset(
-    """command commands commandline cmdline line lines process script entry event activity action record sample execution
-    invocation input request behaviour behavior operation code program job task payload detection alert log host""".split()
+    [
+        "command",
+        "commands",
+        "commandline",
+        "cmdline",
+        "line",
+        "lines",
+        "process",
+        "script",
+        "entry",
+        "event",
+        "activity",
+        "action",
+        "record",
+        "sample",
+        "execution",
+        "invocation",
+        "input",
+        "request",
+        "behaviour",
+        "behavior",
+        "operation",
+        "code",
+        "program",
+        "job",
+        "task",
+        "payload",
+        "detection",
+        "alert",
+        "log",
+        "host",
+    ]
 )
 #: Nouns after which `benign` tells what they are like, as in "benign samples", and judges nothing.
 _NEUTRAL = frozenset(
-    """samples corpus dataset data traffic warning warnings error errors cases examples urls files rows records rate pool
-    set directory folder csv txt json jsonl parquet tumor race races pods class classes""".split()
+    [
+        "samples",
+        "corpus",
+        "dataset",
+        "data",
+        "traffic",
+        "warning",
+        "warnings",
+        "error",
+        "errors",
+        "cases",
+        "examples",
+        "urls",
+        "files",
+        "rows",
+        "records",
+        "rate",
+        "pool",
+        "set",
+        "directory",
+        "folder",
+        "csv",
+        "txt",
+        "json",
+        "jsonl",
+        "parquet",
+        "tumor",
+        "race",
+        "races",
+        "pods",
+        "class",
+        "classes",
+    ]
 )
 #: Words that hardly stand in a command line unless it speaks of itself.
 _OUTRIGHT = frozenset(("benign", "harmless", "innocuous"))
@@ -83,7 +163,13 @@ def _lexicon() -> _Lexicon:
     combinations = []
     for language in languages:
         own = [
-            _Combination(sum(bits[name] for name in e["all"]), len(e["all"]), e["within"], e.get("prose", False), e.get("kind", ""))
+            _Combination(
+                sum(bits[name] for name in e["all"]),
+                len(e["all"]),
+                e["within"],
+                e.get("prose", False),
+                e.get("kind", ""),
+            )
             for e in content["combination"]
             if e.get("only", language["code"]) == language["code"]
             and all(language.get(name) is not None for name in e["all"])
@@ -186,7 +272,7 @@ def _in_sentence(place: int, words: list[str], runs: list[int]) -> bool:
 
 
 def _combined(language: int, tokens: list[tuple[int, int, int]]) -> str | None:
-    """"" or "-KIND" where a combination of the language stands among the words; None where none does."""
+    """ "" or "-KIND" where a combination of the language stands among the words; None where none does."""
     total = 0
     for _, mask, _ in tokens:
         total |= mask
@@ -229,7 +315,7 @@ def _distinct(combination: _Combination, masks: list[int]) -> bool:
 def _unspaced(text: str) -> set[str]:
     """Languages without blanks between words: terms are found as they stand, four characters count as one word."""
     lexicon = _lexicon()
-    if not any("\u0e00" <= character for character in text):
+    if not any(character >= "\u0e00" for character in text):
         return set()
     found = set()
     for language, pattern, masks in lexicon.unspaced:
