@@ -7,6 +7,7 @@ import codecs
 import gzip
 import quopri
 import re
+import string
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -149,7 +150,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "caesar-7": _caesar(7),
     "atbash": lambda t: t.translate(
         str.maketrans(
-            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", "zyxwvutsrqponmlkjihgfedcbaZYXWVUTSRQPONMLKJIHGFEDCBA"
+            string.ascii_lowercase + string.ascii_uppercase, string.ascii_lowercase[::-1] + string.ascii_uppercase[::-1]
         )
     ),
     "rot13-base64": lambda t: _b64(codecs.encode(t, "rot13").encode()),

@@ -10,8 +10,9 @@
   clean       benign lines of the lexicon, and with --data those of benign_dev.parquet: benign verdicts vetoed.
   talk        benchmarks/guard/lookalikes.jsonl and lookalikes_heldout.jsonl: benign lines that talk like an injection.
 
-The held-out files were written after the patterns had been frozen; docs/guard.md tells what they showed at first. Intervals are
-exact (Clopper-Pearson, 95 %). Speed is CPU time on one thread. --show prints what got through and what was lost.
+The held-out files were written after the patterns had been frozen; docs/guard.md tells what they showed at first.
+Intervals are exact (Clopper-Pearson, 95 %). Speed is CPU time on one thread. --show prints what got through and what
+was lost.
 """
 
 from __future__ import annotations
@@ -219,7 +220,8 @@ def main() -> int:
             continue
         figures = result["injections"][name] = obeyed(name, quick=args.quick, show=args.show)
         print(
-            f"{name}: {figures['strings']} strings, {figures['languages']} languages, {figures['spellings']} spellings\n"
+            f"{name}: {figures['strings']} strings, {figures['languages']} languages, "
+            f"{figures['spellings']} spellings\n"
             f"  benign in the ledger   {_text(figures['benign'])} lines\n"
             f"  strings that got by    {_text(figures['strings_through'])}\n"
             f"  seen as                {', '.join(f'{kind} {n:,}' for kind, n in figures['kinds'].items())}",

@@ -37,7 +37,7 @@ def echoed(reason: str, texts: Iterable[str]) -> str:
 
 
 def _common_run(said: list[str], words: list[str]) -> list[str]:
-    """The longest run of at least `_LEAST` words of `said` that stands in `words` too, by extending shared four-grams."""
+    """The longest run of at least `_LEAST` words of `said` that stands in `words` too: shared four-grams extended."""
     places: dict[tuple[str, ...], list[int]] = {}
     for place in range(len(words) - _LEAST + 1):
         starts = places.setdefault(tuple(words[place : place + _LEAST]), [])

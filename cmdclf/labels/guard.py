@@ -13,7 +13,7 @@ import pyarrow as pa
 from cmdclf.labels.guard_client import only_asks_a_model
 from cmdclf.labels.guard_messages import only_passes_a_message
 from cmdclf.labels.guard_prose import is_prose, may_be_prose
-from cmdclf.labels.guard_text import bounded, respelt, signs, word_views, words_of
+from cmdclf.labels.guard_text import bounded, respelt, signs, visible, word_views, words_of
 from cmdclf.labels.guard_views import readings
 from cmdclf.labels.guard_words import may_speak, spoken
 from cmdclf.lines import KINDS, decode_batch
@@ -50,7 +50,8 @@ _TO_A_MODEL = frozenset(
 #: In a line that does nothing but carry a text for people, what merely might be meant for a judge is no sign; what asks
 #: for a verdict, overrides instructions or marks a role still is.
 _STRONG = frozenset(
-    ("inj-role-markup", "inj-chatml-token", "inj-inst-token", "inj-confidence-json", "inj-reason-payload", "inj-close-fence")
+    ("inj-role-markup", "inj-chatml-token", "inj-inst-token", "inj-confidence-json", "inj-reason-payload",
+     "inj-close-fence")
 )  # fmt: skip
 
 
@@ -123,7 +124,7 @@ def guard(lines: pa.Table) -> pa.Table:
         if text.parent or not _takes_sentences(texts[text.row].text):
             reasons[text.row].setdefault(f"guard:sentence{text.mark}")
             veto[text.row] = True
-    for row in np.flatnonzero(cut[:count]).tolist():
+    for row in np.flatnonzero(cut).tolist():
         reasons[row].setdefault("guard:not decoded to its end")
         veto[row] = True
     return pa.table(
@@ -150,9 +151,10 @@ def _levels() -> dict[str, str]:
 
 
 def _texts(lines: pa.Table) -> tuple[list[_Text], npt.NDArray[np.bool_]]:
-    """All texts of the lines, their own first, and which of the first were not decoded to their end."""
+    """All texts of the lines, their own first, and (n,) bool: whose decoding a bound ended."""
     # A null platform means that nobody knows it: rules of every platform apply then, as they do for an empty name.
     platforms = [platform or "" for platform in lines["platform"].to_pylist()]
+    count = lines.num_rows
     texts = [
         _Text(row, text or "", platforms[row], "", False, 0)
         for row, text in enumerate(lines["command_line"].to_pylist())
@@ -175,34 +177,48 @@ def _texts(lines: pa.Table) -> tuple[list[_Text], npt.NDArray[np.bool_]]:
     texts += layers
     known = {(text.row, text.text) for text in texts}
     others = []
-    for source, name, reading in readings([text.text for text in texts]):
+    found, deeper = readings([text.text for text in texts])
+    for source, name, reading in found:
         outer = texts[source]
         if (outer.row, reading) in known:
             continue
         known.add((outer.row, reading))
         parent = " (parent)" if outer.parent else ""
         others.append(_Text(outer.row, reading, outer.platform, f" ({name}){parent}", outer.parent, 3))
-    return texts + others, decoded.cut
+    cut = decoded.cut[:count].copy()
+    cut[[texts[source].row for source in deeper]] = True
+    return texts + others, cut
 
 
 def _injections(texts: list[_Text]) -> list[tuple[_Text, str]]:
     """(text, id) of every sign of an injection, by text."""
-    lines = [bounded(text.text) for text in texts]
+    lines = [_readable(text.text) for text in texts]
     found: list[tuple[int, str]] = []
     words_shown = word_views(lines).to_pylist()
     for number in np.flatnonzero(may_speak(lines)).tolist():
         line = lines[number]
         words, runs = words_of(line)
         words_shown[number] = " ".join(words)
-        if not line.isascii() and texts[number].hidden < 3:
+        if not line.isascii() and (texts[number].hidden < 3 or visible(line).isascii()):
             found += [(number, name) for name in signs(line)]
         found += [(number, f"inj-words-{code}") for code in spoken(line, words, runs)]
     found += [(number, "inj-respelt") for number in respelt(lines)]
     rules = _rules("injection")
     for views in ([text.text for text in texts], words_shown):
         rows, which = rules.pairs(pa.array(views, pa.string()))
-        found += [(row, rules.ids[rule]) for row, rule in zip(rows.tolist(), which.tolist(), strict=True)]
+        found += [
+            (row, rules.ids[rule])
+            for row, rule in zip(rows.tolist(), which.tolist(), strict=True)
+            # Bytes that are no text have any characters.
+            if texts[row].hidden < 3 or not rules.ids[rule].startswith("inj-invisible")
+        ]
     return [(texts[number], name) for number, name in sorted(found, key=lambda hit: hit[0])]
+
+
+def _readable(text: str) -> str:
+    """The part of a text that is looked at; control characters between ASCII letters are gone."""
+    text = bounded(text)
+    return visible(text) if text.isascii() and not text.isprintable() else text
 
 
 def _sentences(texts: list[_Text], vetoed: npt.NDArray[np.bool_]) -> list[_Text]:
@@ -211,9 +227,10 @@ def _sentences(texts: list[_Text], vetoed: npt.NDArray[np.bool_]) -> list[_Text]
     rest = [
         text
         for text in texts
-        if not vetoed[text.row] and (text.hidden < 3 or (text.text.isascii() and not text.mark.startswith(_WHOLE_LINE)))
+        if not vetoed[text.row]
+        and (text.hidden < 3 or (visible(text.text).isascii() and not text.mark.startswith(_WHOLE_LINE)))
     ]
-    lines = [bounded(text.text) for text in rest]
+    lines = [_readable(text.text) for text in rest]
     return [rest[number] for number in np.flatnonzero(may_be_prose(lines)).tolist() if is_prose(lines[number])]
 
 

@@ -11,7 +11,8 @@ _QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"")
 _CHAINED = re.compile(r"[;&|>\n\r]|<[<(]|\$\(|`")
 #: `sh -c`, `cmd /c`, `powershell -Command` around the one command.
 _WRAPPER = re.compile(
-    r"(?is)^\s*\"?(?:[\w:/\\. ~-]{0,200}[/\\])?(?:(?:ba|z|da|k)?sh(?:\s+-l)?\s+-l?c|cmd(?:\.exe)?\"?(?:\s+/[dsq])*\s+/[ck]|"
+    r"(?is)^\s*\"?(?:[\w:/\\. ~-]{0,200}[/\\])?(?:(?:ba|z|da|k)?sh(?:\s+-l)?\s+-l?c|"
+    r"cmd(?:\.exe)?\"?(?:\s+/[dsq])*\s+/[ck]|"
     r"(?:powershell|pwsh)(?:\.exe)?\"?(?:\s+-(?!c)\w+(?:\s+(?!-)\w+)?)*\s+-c(?:ommand)?)\s+(?P<inner>\S.*)$"
 )
 _PROGRAM = (
@@ -32,7 +33,8 @@ _POST = re.compile(
 
 #: A notification or a plain dialog of AppleScript; one that asks for something typed is another matter.
 _DIALOG = re.compile(
-    r"(?is)^\s*(?:/usr/bin/)?osascript\s+-e\s+['\"]?display (?:notification|dialog|alert) (?!.*(?:do shell script|hidden answer|default answer))"
+    r"(?is)^\s*(?:/usr/bin/)?osascript\s+-e\s+['\"]?display (?:notification|dialog|alert) "
+    r"(?!.*(?:do shell script|hidden answer|default answer))"
 )
 
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.labels.guard_text import IN_WORD, folded_term, visible
+from cmdclf.labels.guard_words import word_sets
 from cmdclf.resources import data_path
 
 __all__ = ["is_prose", "may_be_prose"]
@@ -24,112 +25,6 @@ __all__ = ["is_prose", "may_be_prose"]
 #: What a run of words must weigh to be a sentence: in a comment, usually, joined to one word, and as a statement.
 _REMARK, _SENTENCE, _SLUG, _STATEMENT = 3, 4, 5, 8
 
-#: Small words of English. Those that shells, SQL and scripts use, too, weigh half.
-_SMALL = frozenset(
-    [
-        "the",
-        "this",
-        "that",
-        "these",
-        "those",
-        "are",
-        "was",
-        "were",
-        "been",
-        "am",
-        "you",
-        "your",
-        "yours",
-        "we",
-        "our",
-        "they",
-        "their",
-        "them",
-        "it's",
-        "its",
-        "an",
-        "of",
-        "please",
-        "should",
-        "would",
-        "will",
-        "shall",
-        "must",
-        "has",
-        "have",
-        "had",
-        "just",
-        "because",
-        "there",
-        "nothing",
-        "everything",
-        "anyone",
-        "nobody",
-        "i'm",
-        "me",
-        "my",
-        "he",
-        "she",
-        "his",
-        "her",
-        "what",
-        "which",
-        "who",
-        "why",
-        "how",
-        "than",
-        "into",
-        "about",
-    ]
-)
-_SHARED = frozenset(
-    [
-        "a",
-        "i",
-        "be",
-        "is",
-        "to",
-        "in",
-        "on",
-        "at",
-        "for",
-        "with",
-        "by",
-        "from",
-        "as",
-        "and",
-        "or",
-        "but",
-        "not",
-        "no",
-        "do",
-        "does",
-        "did",
-        "don't",
-        "if",
-        "then",
-        "so",
-        "only",
-        "can",
-        "could",
-        "may",
-        "here",
-        "all",
-        "any",
-        "every",
-        "before",
-        "after",
-        "until",
-        "it",
-        "over",
-        "under",
-        "out",
-        "up",
-        "when",
-        "else",
-        "while",
-    ]
-)
 #: Begin sentences of SQL and AppleScript, which are made of small words.
 _STATEMENTS = frozenset(("select", "insert", "update", "delete", "tell"))
 _TOKEN = re.compile(rf"(?:[^\W\d_]|[{IN_WORD}])+(?:['’](?:[^\W\d_]|[{IN_WORD}])+)*")
@@ -145,14 +40,23 @@ def _command_words() -> frozenset[str]:
     return frozenset(data_path("command-words.txt").read_text(encoding="utf-8").split())
 
 
+@cache
+def _gate() -> str:
+    """An RE2 pattern that every ASCII text with a sentence matches: a small word among words, or three long ones."""
+    part = r"(?: {1,2}|[_+/-]|%20|[,:.!?)]{1,3} \(?|['\x22]? [('\x22]?|\r?\n ?|')"
+    small = "|".join(
+        sorted(word for word in word_sets()["small"] | word_sets()["shared"] if word.isascii() and len(word) > 1)
+    )
+    short = rf"(?:{part}[A-Za-z']{{1,2}}){{0,3}}{part}[a-z']{{3,}}"
+    long = rf"[A-Za-z']{{3,}}{short}{short}"
+    return rf"(?i:[a-z']{part}(?:{small}){part}[a-z']|(?:^|[^A-Za-z])(?:{small}){part}[a-z']+{part}[a-z'])|{long}"
+
+
 def may_be_prose(texts: Sequence[str]) -> npt.NDArray[np.bool_]:
     """(n,) bool: whether `is_prose` may be true of the text; one compiled pass."""
     lines = pa.array(texts, pa.string())
     wide = pc.not_equal(pc.binary_length(lines), pc.utf8_length(lines))
-    words = pc.match_substring_regex(
-        lines, r"(?:[A-Za-z']+(?: {1,2}|[_+/-]|%20|[,:.!?)'\x22\r\n(]{1,3} ?|\s[('\x22])){2}[A-Za-z]"
-    )
-    return np.asarray(pc.or_(wide, words).to_numpy(zero_copy_only=False), np.bool_)
+    return np.asarray(pc.or_(wide, pc.match_substring_regex(lines, _gate())).to_numpy(zero_copy_only=False), np.bool_)
 
 
 def is_prose(text: str) -> bool:
@@ -185,8 +89,12 @@ def is_prose(text: str) -> bool:
             elif not _LIGHT.fullmatch(between):
                 remark = _COMMENT.search(text[max(start - 8, 0) : start])
                 run = _Run("", _REMARK if remark else _SENTENCE)
-            if run.add(word):
+            if run.add(word) or (between[:1] == "," and previous.islower() and run.pause()):
                 return True
+            if word.lower() in _STATEMENTS:
+                run = _Run("", _STATEMENT)
+            elif word.lower() == "echo":
+                run = _Run("", _SENTENCE)
         previous = word
     return False
 
@@ -200,6 +108,7 @@ class _Run:
         self.weight = 0
         self.small = 0
         self.counted = 0
+        self.paused = False
         self.seen: set[str] = set()
 
     def add(self, word: str) -> bool:
@@ -210,9 +119,17 @@ class _Run:
             self.weight += added
             self.small = max(self.small, small)
             self.counted += 1
-        if not self.seen and key in _STATEMENTS:
-            self.bound = _STATEMENT
         self.seen.add(key)
+        return self.is_enough(added)
+
+    def pause(self) -> bool:
+        """A comma between words, as `add`: lists of options have none."""
+        self.weight += not self.paused
+        self.paused = True
+        return self.is_enough(0)
+
+    def is_enough(self, added: int) -> bool:
+        """Whether the run weighs enough, of which `added` by the last word."""
         if self.counted < 3 and added < 3:
             return False
         if self.joined in _JOINING and self.small < 2:
@@ -226,9 +143,9 @@ def _weight(word: str, *, first: bool) -> tuple[int, int]:
     if not word.isascii() and _WIDE.search(word):
         return len(word) // 2, 2
     lower = word.lower()
-    if lower in _SMALL:
+    if lower in word_sets()["small"]:
         return 2, 2
-    if lower in _SHARED:
+    if lower in word_sets()["shared"]:
         return 1, 1
     if len(word) < 3 or not (word.islower() or (first and word.istitle()) or not word.isascii()):
         return 0, 0

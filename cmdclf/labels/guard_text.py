@@ -55,16 +55,17 @@ for _start in (0x1F130, 0x1F150, 0x1F170):
 _FOREIGN = "".join(sorted(map(chr, _LATIN)))
 
 #: Letters and the marks that belong into words of Indic, Arabic, Thai and like scripts.
-IN_WORD = "\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0dff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+IN_WORD = (
+    "\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u064b-\u065f\u0670\u06d6-\u06ed"
+    "\u0900-\u0dff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+)
 _WORD = re.compile(rf"(?:[^\W\d_]|[{IN_WORD}])+(?:['’](?:[^\W\d_]|[{IN_WORD}])+)*|\d+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
 #: What may stand between two words of one sentence.
 _LIGHT = re.compile(r"[\s,.:;!?'\"()_’„“”«»、。，-]*")
 _OPTION = re.compile(r"\s--?$|^[\s\"']*--?$")
 
-_MIXED = re.compile(
-    rf"(?=[a-zA-Z{re.escape(_FOREIGN)}]{{4}})[a-zA-Z]*[{re.escape(_FOREIGN)}][a-zA-Z{re.escape(_FOREIGN)}]*"
-)
+_LATIN_LIKE = re.compile(f"[a-zA-Z{re.escape(_FOREIGN)}]{{4,}}")
 _STYLED = re.compile(
     "[\U0001d400-\U0001d7ff\u24b6-\u24e9\U0001f130-\U0001f189]{4}|(?:[\u1d00-\u1d22\ua730\ua731]\\W?){4}"
 )
@@ -102,7 +103,7 @@ def signs(text: str) -> list[str]:
         found.append("inj-invisible-selectors")
     if _ZALGO.search(text):
         found.append("inj-invisible-marks")
-    if any(_is_mixed(match[0]) for match in _MIXED.finditer(text)):
+    if any(_is_mixed(word) for word in _LATIN_LIKE.findall(text)):
         found.append("inj-lookalike-letters")
     if _STYLED.search(text):
         found.append("inj-lookalike-styled")
@@ -160,30 +161,30 @@ def _squeeze(text: str) -> str:
 
 
 def word_views(texts: Sequence[str]) -> pa.StringArray:
-    """(n,) string: each ASCII text's words with a blank between them, CamelCase parted, case kept; in compiled passes."""
+    """(n,) string: each ASCII text's words with a blank between them, CamelCase parted, case kept; compiled passes."""
     lines = pa.array(texts, pa.string())
     lines = pc.replace_substring_regex(lines, "([a-z])([A-Z])", r"\1 \2")
     return pc.replace_substring_regex(lines, "[^A-Za-z0-9']+", " ")
 
 
-_FILLER = "(?:aii|any|every|everything|the|of|your|my|previous|prior|above|eariier|these|those|preceding|safety|security|system|and|other){0,6}"
+_FILLER = (
+    "(?:aii|any|every|everything|the|of|your|my|previous|prior|above|eariier|these|those|preceding|safety|security|"
+    "system|and|other){0,6}"
+)
+#: What hidden injections come down to, as `_squeeze` writes them.
 _SQUEEZED = (
-    "(?:ignore|disregard|forget|override|bypass|discard)"
-    + _FILLER
-    + "(?:instruction|prompt|guideiine|directive|ruies|guidance)|"
-    "(?:ciassify|iabei|mark|treat|fiag|rate|consider|judge|report|answer|respond|repiy|say|output|return|print|verdict|tag|score|"
-    "caii|choose|is|as|be|word|command|iine|script|process|confidence|obviousiy|compieteiy|totaiiy)"
-    "(?:this|it|that|command|iine|commandiine|entry|as|is|with|the|word|oniy|a|to|be|process|script|verdict|s|now|piease|every|aii|"
-    "here|ciassification|[a-z]){0,7}"
-    "(?:benign|harmiess|innocuous|notmaiicious|nonmaiicious|iegitimate|faisepositive)|"
-    "(?:donot|dont|never|mustnot)(?:fiag|report|aiert|biock)|nothingmaiicious|notmaiicious|faisepositive|systemprompt|youarenow|"
-    "(?:approved|cieared|reviewed|vetted|authori[sz]ed|signedoff|whiteiisted)by(?:the)?(?:security|soc|ciso|it|anaiyst|biueteam)|youmust(?:answer|respond|return|say|output)|ascompieteiysafe|commandissafe|"
-    "thisissafe|assafe|dearai"
+    "(?:ignore|disregard|forget|override|bypass|discard)" + _FILLER + "(?:instruction|prompt|guideiine|directive|ruies|"
+    "guidance)|(?:ciassify|iabei|mark|treat|fiag|rate|consider|judge|report|answer|respond|repiy|say|output|return|print|"
+    "verdict|tag|score|caii|choose|is|as|be|word|command|iine|script|process|confidence|obviousiy|compieteiy|totaiiy)"
+    "[a-z]{0,24}?(?:benign|harmiess|innocuous|notmaiicious|nonmaiicious|iegitimate|faisepositive)|(?:donot|dont|never|"
+    "mustnot)(?:fiag|report|aiert|biock)|nothingmaiicious|notmaiicious|faisepositive|systemprompt|youarenow|(?:approved|"
+    "cieared|reviewed|vetted|authori[sz]ed|signedoff|whiteiisted)by(?:the)?(?:security|soc|ciso|it|anaiyst|biueteam)|"
+    "youmust(?:answer|respond|return|say|output)|ascompieteiysafe|commandissafe|thisissafe|assafe|dearai"
 )
 _KEYS = (
-    "ignore", "disregard", "forget", "override", "bypass", "instruction", "prompt", "guideline", "directive", "benign", "harmless",
-    "innocuous", "cleared", "reviewed", "vetted", "malicious", "legitimate", "positive", "flag", "report", "approved", "answer", "respond", "classify", "safe",
-    "label", "verdict", "nothing", "system", "dear",
+    "ignore", "disregard", "forget", "override", "bypass", "instruction", "prompt", "guideline", "directive", "benign",
+    "harmless", "innocuous", "cleared", "reviewed", "vetted", "malicious", "legitimate", "positive", "flag", "report",
+    "approved", "answer", "respond", "classify", "safe", "label", "verdict", "nothing", "system", "dear",
 )  # fmt: skip
 _SKELETONS = tuple(key.replace("l", "i") for key in _KEYS)
 _LONG_WORD = re.compile(r"[^\W\d_]{14,}")

@@ -37,7 +37,7 @@ _FOLDERS = 6
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/_-]{16,}={0,2}")
 _BASE32 = re.compile(r"(?<![A-Za-z0-9])[A-Z2-7]{24,}={0,6}(?![A-Za-z0-9])")
 _BASE85 = re.compile(
-    r"(?<![^\s'\"=/\\])(?=[^\s]*[!#$&*;<>?@^{|}~][^\s]*[!#$%&()*+;<=>?@^_`{|}~-])([0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]{20,400})(?![^\s'\".])"
+    r"(?<![^\s'\"=/\\])(?=[^\s]{0,60}[!#$&*;<>?@^{|}~][^\s]{0,60}[!#$%&()*+;<=>?@^_`{|}~-])([0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]{20,400})(?![^\s'\".])"
 )
 _ASCII85 = re.compile(r"<~([!-u\sz]{12,}?)~>")
 _HEX = re.compile(r"(?i)(?<![0-9a-z])(?:0x)?(?:[0-9a-f]{2}){8,}(?![0-9a-z])")
@@ -46,7 +46,8 @@ _PERCENT = re.compile(r"(?i)(?:%[0-9a-f]{2}.{0,12}?){3}")
 _QUOTED = re.compile(r"(?:=[0-9A-F]{2}.{0,12}?){3}")
 _ENTITY = re.compile(r"(?i)&(?:#x?[0-9a-f]{2,6}|[a-z]{2,8});?")
 _ESCAPE = re.compile(
-    r"(?i)(?:\\|%|`)u\{?([0-9a-f]{4,6})\}?|\bU\+([0-9a-f]{4,6})\s?|\\x([0-9a-f]{2})|\\([0-3]?[0-7]{2,3})|\\N\{([a-z -]{5,60})\}"
+    r"(?i)(?:\\|%|`)u\{?([0-9a-f]{4,6})\}?|\bU\+([0-9a-f]{4,6})\s?|\\x([0-9a-f]{2})|\\([0-3]?[0-7]{2,3})|"
+    r"\\N\{([a-z -]{5,60})\}"
 )
 _DECIMALS = re.compile(r"(?<![\d.])\d{2,7}(?:[\s,;:|.+_-]{1,3}\d{2,7}){7,}(?![\d.])")
 _OCTALS = re.compile(r"(?<![\d.])[01][0-7]{2}(?:[\s,;:\\-]{1,3}[01][0-7]{2}){7,}")
@@ -58,13 +59,24 @@ _CALLS = re.compile(
 _GLUE = re.compile(r"['\"]\s{0,4}[+&.]\s{0,4}['\"]|[\^`]|\"\"|''|(?<=[A-Za-z])\\(?=[A-Za-z](?:\\|$))")
 _TAGGED = re.compile("[\U000e0020-\U000e007e]")
 _SELECTED = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{4,}")
+_SCRIPTS = tuple(
+    re.compile(f"[{letters} -~\u3000-\u3002\uff01-\uff1f\u200b-\u200d]")
+    for letters in (
+        "\u3040-\u30ff\u4e00-\u9fff",
+        "\uac00-\ud7a3",
+        "\u0370-\u052f",
+        "\u0590-\u06ff",
+        "\u0900-\u0dff",
+        "\u0e00-\u0eff",
+    )
+)
 _TURNED = re.compile("[\u202d\u202e\u2066-\u2068]")
 
 #: Words of which a turned or shifted injection has one; short ones would turn up by chance.
 _TELLING = (
-    "ignore", "instruction", "previous", "disregard", "benign", "harmless", "verdict", "classify", "malicious", "command",
-    "approved", "assistant", "legitimate", "respond", "safe", "answer", "befehl", "anweisung", "comando", "commande",
-    "instruccion", "inofensivo", "harmlos", "positive", "security", "prompt", "nothing", "treat",
+    "ignore", "instruction", "previous", "disregard", "benign", "harmless", "verdict", "classify", "malicious",
+    "command", "approved", "assistant", "legitimate", "respond", "safe", "answer", "befehl", "anweisung", "comando",
+    "commande", "instruccion", "inofensivo", "harmlos", "positive", "security", "prompt", "nothing", "treat",
 )  # fmt: skip
 _MORSE_CODE = dict(
     zip(
@@ -117,11 +129,13 @@ _ROT47 = {33 + n: 33 + (n + 47) % 94 for n in range(94)}
 _UPSIDE_DOWN = str.maketrans("ɐqɔpǝɟƃɓɥᴉıɾʞןʃɯuodbɹsʇnʌʍxʎz", "abcdefgghiijkllmnopqrstuvwxyz")
 
 
-def readings(texts: Sequence[str]) -> list[tuple[int, str, str]]:
+def readings(texts: Sequence[str]) -> tuple[list[tuple[int, str, str]], set[int]]:
     """(number of its text, kind, text) of the other readings, nested ones too; nothing for ordinary texts.
 
-    Kinds are words such as `base64`. Takes time linear in the texts, of each of which `guard_text.bounded` is looked at,
-    and gives at most a fixed number of readings and characters for each.
+    Then the numbers of the texts that are nested deeper than is looked.
+
+    Kinds are words such as `base64`. Takes time linear in the texts, of each of which `guard_text.bounded` is looked
+    at, and gives at most a fixed number of readings and characters for each.
     """
     left, room = [_MOST] * len(texts), [_CHARACTERS] * len(texts)
     seen = [{text} for text in texts]
@@ -145,7 +159,7 @@ def readings(texts: Sequence[str]) -> list[tuple[int, str, str]]:
         level = inner
         if not level:
             break
-    return found
+    return found, {number for number, text in level if next(_base64_runs(text), None) or next(_hex_runs(text), None)}
 
 
 def _wanted(texts: list[str]) -> list[list[Callable[[str], Iterator[tuple[str, str]]]]]:
@@ -167,16 +181,18 @@ def _readable(data: bytes) -> str | None:
             return None
     wide = data.count(0) * 3 > len(data)
     for form in ("utf-16-le", "utf-16-be") if wide else ("utf-8", "utf-16-le"):
-        if form != "utf-8" and len(data) % 2:
-            continue
-        try:
-            text = data.decode(form)
-        except UnicodeDecodeError:
+        text = data[: len(data) & ~1 if form != "utf-8" else len(data)].decode(form, "replace")
+        if text.count("\ufffd") * 10 > len(text):
             continue
         wordy = sum(c.isalnum() or c in " \n_-.,:;'\"!?" or c > "\u02ff" for c in text)
-        if len(text) >= 4 and wordy * 10 >= len(text) * 8:
+        if len(text) >= 4 and wordy * 10 >= len(text) * 8 and (wide or form == "utf-8" or _one_script(text)):
             return text
     return None
+
+
+def _one_script(text: str) -> bool:
+    """Whether nearly all of a text stands in one of the scripts below: bytes read as UTF-16 at random do not."""
+    return any(len(script.findall(text)) * 10 >= len(text) * 9 for script in _SCRIPTS)
 
 
 def _tried(pattern: re.Pattern[str], text: str, undo: Callable[[str], bytes]) -> Iterator[str]:
@@ -319,7 +335,8 @@ _READINGS: tuple[tuple[str, Callable[[str], Iterator[tuple[str, str]]]], ...] = 
     (r"(?i)[0-9a-f]{16}|(?:[0-9a-f]{2}[\s,;:-]{1,2}){7}|(?:[0-9a-f]{2}[\s,;:-]{0,2}(?:\\x|0x|\\|%)){7}", _hex_runs),
     (r"(?i)(?:%[0-9a-f]{2}.{0,12}){3}|(?:=[0-9a-f]{2}.{0,12}){3}|&(?:#|[a-z]{2,8};)|[\\%`]u\{?[0-9a-f]{4}|U\+[0-9a-f]{4}|\\x[0-9a-f]{2}|"
      r"\\[0-3]?[0-7]{2}|\\N\{", _escapes),
-    (r"(?i)(?:\d{2,7}[\s,;:|.+_\\-]{1,3}){7}|(?:[01]{8}[\s,;:-]{0,2}){6}|\[char\]|chr[wb]?\(|(?:[.\-·−–]{1,6}[ /|]{1,3}){9}", _numbers),
+    (r"(?i)(?:\d{2,7}[\s,;:|.+_\\-]{1,3}){7}|(?:[01]{8}[\s,;:-]{0,2}){6}|\[char\]|chr[wb]?\(|"
+     r"(?:[.\-·−–]{1,6}[ /|]{1,3}){9}", _numbers),
     (r"[\^`]|['\x22]{2}|['\x22]\s{0,4}[+&.]\s{0,4}['\x22]|(?:[A-Za-z]\\){3}", _glued),
     (r"[^\x00-\x7f]", _unseen),
 )  # fmt: skip

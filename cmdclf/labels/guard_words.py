@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,103 +18,24 @@ import pyarrow.compute as pc
 from cmdclf.labels.guard_text import folded_term, words_of
 from cmdclf.resources import data_path
 
-__all__ = ["may_speak", "spoken"]
+__all__ = ["may_speak", "spoken", "word_sets"]
 
-_DETERMINERS = frozenset(
-    [
-        "this",
-        "the",
-        "that",
-        "these",
-        "above",
-        "following",
-        "current",
-        "next",
-        "given",
-        "such",
-        "same",
-        "whole",
-        "entire",
-        "present",
-        "my",
-        "our",
-    ]
-)
-_SUBJECTS = frozenset(
-    [
-        "command",
-        "commands",
-        "commandline",
-        "cmdline",
-        "line",
-        "lines",
-        "process",
-        "script",
-        "entry",
-        "event",
-        "activity",
-        "action",
-        "record",
-        "sample",
-        "execution",
-        "invocation",
-        "input",
-        "request",
-        "behaviour",
-        "behavior",
-        "operation",
-        "code",
-        "program",
-        "job",
-        "task",
-        "payload",
-        "detection",
-        "alert",
-        "log",
-        "host",
-    ]
-)
-#: Nouns after which `benign` tells what they are like, as in "benign samples", and judges nothing.
-_NEUTRAL = frozenset(
-    [
-        "samples",
-        "corpus",
-        "dataset",
-        "data",
-        "traffic",
-        "warning",
-        "warnings",
-        "error",
-        "errors",
-        "cases",
-        "examples",
-        "urls",
-        "files",
-        "rows",
-        "records",
-        "rate",
-        "pool",
-        "set",
-        "directory",
-        "folder",
-        "csv",
-        "txt",
-        "json",
-        "jsonl",
-        "parquet",
-        "tumor",
-        "race",
-        "races",
-        "pods",
-        "class",
-        "classes",
-    ]
-)
 #: Words that hardly stand in a command line unless it speaks of itself.
 _OUTRIGHT = frozenset(("benign", "harmless", "innocuous"))
 #: `-ErrorAction Ignore`, `BootStatusPolicy IgnoreAllFailures`.
 _IGNORED_BY = frozenset(("action", "erroraction", "preference", "policy"))
 _LONGEST = 20
+
+
+@cache
+def word_sets() -> dict[str, frozenset[str]]:
+    """The plain sets of words of the word list, by name."""
+    return {name: frozenset(words.split()) for name, words in _content()["sets"].items()}
+
+
+@cache
+def _content() -> dict[str, Any]:
+    return tomllib.loads(data_path("injection-words.toml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +62,7 @@ class _Lexicon:
 
 @cache
 def _lexicon() -> _Lexicon:
-    content = tomllib.loads(data_path("injection-words.toml").read_text(encoding="utf-8"))
+    content = _content()
     languages = content["language"]
     names = sorted({name for entry in content["combination"] for name in entry["all"]})
     bits = {name: 1 << number for number, name in enumerate(names)}
@@ -204,7 +126,7 @@ _ANCHORS = ("ignore", "verdict", "fine", "bad", "model", "authority", "exercise"
 @cache
 def _anchors() -> str:
     """An RE2 pattern that every ASCII text in which a combination stands matches."""
-    content = tomllib.loads(data_path("injection-words.toml").read_text(encoding="utf-8"))
+    content = _content()
     terms = set(_OUTRIGHT)
     for language in content["language"]:
         if not language.get("unspaced"):
@@ -237,7 +159,8 @@ def spoken(text: str, words: list[str], runs: list[int]) -> list[str]:
         words, runs = words_of(text, latin=False)
         found |= _in_words(words, runs)
         found |= _unspaced("".join(words))
-    return sorted(found)
+    # English and its neighbours share words such as "ignore".
+    return ["en"] if "en" in found and text.isascii() else sorted(found)
 
 
 def _in_words(words: list[str], runs: list[int]) -> set[str]:
@@ -247,14 +170,19 @@ def _in_words(words: list[str], runs: list[int]) -> set[str]:
         classes = _classes(word) if len(word) < 40 else ()
         if place + 1 < len(words) and word in starts and len(words[place + 1]) < 40:
             classes += _classes(f"{word} {words[place + 1]}")
-        if word in _SUBJECTS and place and words[place - 1] in _DETERMINERS:
+        if word in word_sets()["subjects"] and place and words[place - 1] in word_sets()["determiners"]:
             classes = (*classes, (0, bits["subject"]))
         if word == "clean" and place + 1 < len(words) and words[place + 1] == "up":
             continue
         if word == "ignore" and place and words[place - 1] in _IGNORED_BY:
             continue
         for language, mask in classes:
-            if language == 0 and mask == bits["verdict"] and place + 1 < len(words) and words[place + 1] in _NEUTRAL:
+            if (
+                language == 0
+                and mask == bits["verdict"]
+                and place + 1 < len(words)
+                and words[place + 1] in word_sets()["neutral"]
+            ):
                 continue
             seen.setdefault(language, []).append((place, mask, runs[place]))
         if word in _OUTRIGHT and _in_sentence(place, words, runs):
@@ -268,7 +196,7 @@ def _in_sentence(place: int, words: list[str], runs: list[int]) -> bool:
     following = words[place + 1] if place + 1 < len(words) else ""
     first, last = max(place - 2, 0), min(place + 2, len(words) - 1)
     together = sum(run == runs[place] for run in runs[first : last + 1])
-    return following not in _NEUTRAL and together >= 3
+    return following not in word_sets()["neutral"] and together >= 3
 
 
 def _combined(language: int, tokens: list[tuple[int, int, int]]) -> str | None:

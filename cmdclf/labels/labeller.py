@@ -76,11 +76,12 @@ def label_lines(
 ) -> LabelReport:
     """Put the lines to the judge and its verdicts into the ledger; a line that it has answered is not asked again.
 
-    Every text is redacted before the judge sees it. With `guard` a benign verdict becomes `unsure` where the guard speaks
-    against it (see `guard.guard`), where the judge itself suspects an injection, or where its reason only repeats what
-    the line says of itself; why stands in `vetoed_by`. `TwoJudges` ask a second judge about what the first calls benign:
-    both verdicts are kept under their judges' own names, and a third under the pair's. Verdicts are committed in transactions
-    of at most `batch`, slow ones each on its own, so that a killed run goes on where it stopped.
+    Every text is redacted before the judge sees it. With `guard` a benign verdict becomes `unsure` where the guard
+    speaks against it (see `guard.guard`), where the judge itself suspects an injection, or where its reason only
+    repeats what the line says of itself; why stands in `vetoed_by`. `TwoJudges` ask a second judge about what the first
+    calls benign: both verdicts are kept under their judges' own names, and a third under the pair's. Verdicts are
+    committed in transactions of at most `batch`, slow ones each on its own, so that a killed run goes on where it
+    stopped.
 
     Args:
         store: holds the ledger.
@@ -116,7 +117,7 @@ def _label_twice(
 ) -> LabelReport:
     """Chunk by chunk the first judge's verdicts, the second's where they are asked for, and the pair's from both.
 
-    All three are rows of the ledger, and a row that is there is not asked for again: a killed run pays for nothing twice.
+    All three are rows of the ledger, and what is there is not asked for again: a killed run pays for nothing twice.
     """
     lines = _distinct(lines)
     ids = lines["command_id"].combine_chunks()
