@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from cmdclf.cli._messages import say
 
 if TYPE_CHECKING:
-    from cmdclf.labels import OpenAIJudge
+    from cmdclf.labels import Judge, OpenAIJudge
 
-__all__ = ["add_model", "add_prompt", "add_server", "openai_judge", "show_spent"]
+__all__ = ["add_model", "add_prompt", "add_second", "add_server", "openai_judge", "show_spent", "two_judges"]
 
 _Group = Any  # a parser, or a group of its arguments: argparse names no type for both
 
@@ -61,14 +61,42 @@ def add_server(group: _Group) -> None:
     )
 
 
-def openai_judge(args: argparse.Namespace, prompt: Path | None) -> OpenAIJudge:
-    """The judge of these arguments under this prompt."""
+def add_second(group: _Group) -> None:
+    """A second judge, on the first one's server unless it has its own."""
+    group.add_argument("--second-model", metavar="MODEL", help="ask this model too; where the two differ: unsure")
+    group.add_argument("--second-prompt", type=Path, metavar="FILE", help="with these instructions")
+    group.add_argument("--second-base-url", metavar="URL", help="at this server")
+    group.add_argument(
+        "--second-always", action="store_true", help="ask it about every line, not only about those called benign"
+    )
+
+
+def two_judges(args: argparse.Namespace, first: Judge) -> Judge:
+    """`first` alone, or with the second judge that the arguments name.
+
+    Raises:
+        JudgeError: the second is the first once more.
+    """
+    from cmdclf.labels.second_judge import TwoJudges
+
+    if not (args.second_model or args.second_prompt):
+        return first
+    second = openai_judge(
+        args, args.second_prompt or args.prompt, model=args.second_model, base_url=args.second_base_url
+    )
+    return TwoJudges(first, second, always=args.second_always)
+
+
+def openai_judge(
+    args: argparse.Namespace, prompt: Path | None, *, model: str | None = None, base_url: str | None = None
+) -> OpenAIJudge:
+    """The judge of these arguments under this prompt, perhaps with another model or server."""
     from cmdclf.labels import OpenAIJudge
     from cmdclf.labels.prompt import Prompt
 
     return OpenAIJudge(
-        args.model,
-        base_url=args.base_url,
+        model or args.model,
+        base_url=base_url or args.base_url,
         api=args.api,
         effort=args.effort,
         prompt=Prompt(prompt),

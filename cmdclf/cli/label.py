@@ -16,7 +16,7 @@ from cmdclf.cli import (
     _label_submit,
 )
 from cmdclf.cli._label_lines import lines_of, pending_lines, show_report
-from cmdclf.cli._label_server import add_prompt, add_server, openai_judge, show_spent
+from cmdclf.cli._label_server import add_prompt, add_second, add_server, openai_judge, show_spent, two_judges
 from cmdclf.cli._messages import say
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     server = asks.add_argument_group("judge openai: any server that speaks OpenAI's protocol")
     add_prompt(server)
     add_server(server)
+    add_second(server)
     server.add_argument("--again", action="store_true", help="also lines that are out in a batch file")
     known = asks.add_argument_group("judge recorded")
     known.add_argument("--recorded", type=Path, metavar="FILE", help="Parquet or JSON lines with verdicts")
@@ -107,6 +108,7 @@ def _status(store: Store) -> int:
 
 def _run(store: Store, judge: Judge, args: argparse.Namespace) -> int:
     from cmdclf.labels import OpenAIJudge, label_lines
+    from cmdclf.labels.second_judge import TwoJudges
 
     lines = pending_lines(store) if args.lines is None else lines_of(args.lines)
     if isinstance(judge, OpenAIJudge):
@@ -118,8 +120,9 @@ def _run(store: Store, judge: Judge, args: argparse.Namespace) -> int:
         return 0
     report = label_lines(store, judge, lines, progress=True, guard=not args.no_guard, again=args.again)
     show_report(report, judge.name)
-    if isinstance(judge, OpenAIJudge):
-        show_spent(judge)
+    for asked in judge.judges if isinstance(judge, TwoJudges) else (judge,):
+        if isinstance(asked, OpenAIJudge):
+            show_spent(asked)
     return 2 if report.stopped and report.stopped != "cost ceiling reached" else 0
 
 
@@ -135,4 +138,4 @@ def _judge(args: argparse.Namespace) -> Judge:
         if args.truth is None:
             raise JudgeError("the truth judge needs a labelled pool", remedy="Give --truth FILE.parquet")
         return TruthJudge(args.truth, args.noise, args.seed)
-    return openai_judge(args, args.prompt)
+    return two_judges(args, openai_judge(args, args.prompt))

@@ -15,10 +15,12 @@ import pyarrow.compute as pc
 
 from cmdclf.errors import JudgeError
 from cmdclf.labels.asked import AskedLines
+from cmdclf.labels.echo import echoed
 from cmdclf.labels.guard import guard as guard_lines
-from cmdclf.labels.judge import Judge, Unanswered
+from cmdclf.labels.judge import Judge, JudgeRequest, Unanswered
 from cmdclf.labels.openai_judge import OpenAIJudge
 from cmdclf.labels.requests import requests_for
+from cmdclf.labels.second_judge import TwoJudges, agreed
 from cmdclf.labels.tables import with_command_id
 from cmdclf.labels.verdict import PERSON, Verdict, verdicts_table
 from cmdclf.progress import Progress
@@ -77,9 +79,12 @@ def label_lines(
 ) -> LabelReport:
     """Put the lines to the judge and its verdicts into the ledger; a line that it has answered is not asked again.
 
-    Every text is redacted before the judge sees it. With `guard` a benign verdict becomes `unsure` where an injection
-    phrase or a precise rule speaks against it, with the reason in `vetoed_by`. Verdicts are committed in transactions
-    of at most `batch`, slow ones each on its own, so that a killed run goes on where it stopped.
+    Every text is redacted before the judge sees it. With `guard` a benign verdict becomes `unsure` where the guard
+    speaks against it (see `guard.guard`), where the judge itself suspects an injection, or where its reason only
+    repeats what the line says of itself; why stands in `vetoed_by`. `TwoJudges` ask a second judge about what the first
+    calls benign: both verdicts are kept under their judges' own names, and a third under the pair's. Verdicts are
+    committed in transactions of at most `batch`, slow ones each on its own, so that a killed run goes on where it
+    stopped.
 
     Args:
         store: holds the ledger.
@@ -94,6 +99,8 @@ def label_lines(
     Raises:
         JudgeError: the judge can't answer at all. What it answered before is in the ledger.
     """
+    if isinstance(judge, TwoJudges):
+        return _label_twice(store, judge, lines, progress=progress, batch=batch, guard=guard, again=again)
     lines = _distinct(lines)
     done = judge_verdicts(store, judge, lines["command_id"].combine_chunks())["command_id"].combine_chunks()
     todo = lines.filter(pc.invert(pc.is_in(lines["command_id"], done)))
@@ -117,6 +124,48 @@ def _out(store: Store, judge: OpenAIJudge) -> dict[str, str]:
     return AskedLines.of(store).out(model=judge.model, prompt_sha256=judge.prompt_sha256)
 
 
+def _label_twice(
+    store: Store, judges: TwoJudges, lines: pa.Table, *, progress: bool, batch: int, guard: bool, again: bool
+) -> LabelReport:
+    """Chunk by chunk the first judge's verdicts, the second's where they are asked for, and the pair's from both.
+
+    All three are rows of the ledger, and what is there is not asked for again: a killed run pays for nothing twice.
+    """
+    lines = _distinct(lines)
+    ids = lines["command_id"].combine_chunks()
+    unpaid, new, stopped = 0.0, 0, ""
+    notes: Counter[str] = Counter()
+    for start in range(0, lines.num_rows, _CHUNK):
+        chunk = lines.slice(start, _CHUNK)
+        own = chunk["command_id"].combine_chunks()
+        done = judge_verdicts(store, judges, own)["command_id"].combine_chunks()
+        todo = chunk.filter(pc.invert(pc.is_in(chunk["command_id"], done)))
+        for judge in (judges.first, judges.second):
+            asked = todo
+            if judge is judges.second and not judges.always:
+                said = judge_verdicts(store, judges.first, todo["command_id"].combine_chunks())
+                benign = said.filter(pc.equal(said["verdict"], "benign"))["command_id"].combine_chunks()
+                asked = todo.filter(pc.is_in(todo["command_id"], value_set=benign))
+            part = label_lines(store, judge, asked, progress=progress, batch=batch, guard=guard, again=again)
+            known = judge_verdicts(store, judge, asked["command_id"].combine_chunks())
+            unpaid += part.cost_usd - float(pc.sum(known["cost_usd"]).as_py() or 0.0)
+            notes.update(part.notes)
+            stopped = stopped or part.stopped
+        verdicts = [judge_verdicts(store, judge, own).to_pylist() for judge in (judges.first, judges.second)]
+        both = agreed(judges, todo["command_id"].to_pylist(), *verdicts)
+        if both:
+            with _uninterrupted():
+                store.append_verdicts(verdicts_table(both))
+            new += len(both)
+        if stopped:
+            break
+    report = _report(store, judges, ids)
+    paid = sum(float(pc.sum(judge_verdicts(store, judge, ids)["cost_usd"]).as_py() or 0.0) for judge in judges.judges)
+    return dataclasses.replace(
+        report, cost_usd=paid + unpaid, new=new, notes=dict(notes.most_common()), stopped=stopped
+    )
+
+
 class _Run:
     """One call's state: verdicts not yet committed, and the counts."""
 
@@ -134,7 +183,7 @@ class _Run:
         """Put one chunk to the judge; yields once per answer."""
         vetoes = _vetoes(lines) if guard else {}
         requests = requests_for(lines)
-        hashes = {request.command_id: request.text_sha256 for request in requests}
+        asked = {request.command_id: request for request in requests}
         answers = self.judge.judge(requests)
         with ExitStack() as stack:
             # Also on Ctrl-C and on a judge's error: what was answered has been paid for.
@@ -148,12 +197,12 @@ class _Run:
                     if answer.stop:
                         self.stopped = answer.note
                 else:
-                    text_sha256 = hashes.pop(answer.command_id, None)
-                    if text_sha256 is None:
+                    request = asked.pop(answer.command_id, None)
+                    if request is None:
                         raise JudgeError(
                             f"{self.judge.name} answered twice, or about a line that it was not asked about"
                         )
-                    self._keep(_vetoed(answer, text_sha256, vetoes, guard=guard))
+                    self._keep(_vetoed(answer, request, vetoes, guard=guard))
                 yield
 
     def _keep(self, verdict: Verdict) -> None:
@@ -171,25 +220,33 @@ class _Run:
 
     def report(self, ids: pa.Array, put: int) -> LabelReport:
         """Counts over all given lines, from the ledger."""
-        rows = judge_verdicts(self.store, self.judge, ids)
-        counts = Counter(rows["verdict"].to_pylist())
-        answered = rows.num_rows
         silent = put - self.new - sum(self.notes.values())
         if silent > 0:
             self.notes["not reached" if self.stopped else "no answer"] += silent
-        return LabelReport(
-            asked=len(ids),
-            answered=answered,
-            pending=len(ids) - answered,
-            benign=counts["benign"],
-            malicious=counts["malicious"],
-            unsure=counts["unsure"],
-            vetoed=len(rows) - rows["vetoed_by"].null_count,
-            cost_usd=float(pc.sum(rows["cost_usd"]).as_py() or 0.0) + self.unpaid_usd,
+        report = _report(self.store, self.judge, ids)
+        return dataclasses.replace(
+            report,
+            cost_usd=report.cost_usd + self.unpaid_usd,
             new=self.new,
             notes=dict(self.notes.most_common()),
             stopped=self.stopped,
         )
+
+
+def _report(store: Store, judge: Judge, ids: pa.Array) -> LabelReport:
+    """What the ledger holds of this judge on these lines."""
+    rows = judge_verdicts(store, judge, ids)
+    counts = Counter(rows["verdict"].to_pylist())
+    return LabelReport(
+        asked=len(ids),
+        answered=rows.num_rows,
+        pending=len(ids) - rows.num_rows,
+        benign=counts["benign"],
+        malicious=counts["malicious"],
+        unsure=counts["unsure"],
+        vetoed=len(rows) - rows["vetoed_by"].null_count,
+        cost_usd=float(pc.sum(rows["cost_usd"]).as_py() or 0.0),
+    )
 
 
 @contextmanager
@@ -249,11 +306,14 @@ def _vetoes(lines: pa.Table) -> dict[str, str]:
     }
 
 
-def _vetoed(verdict: Verdict, text_sha256: str, vetoes: dict[str, str], *, guard: bool) -> Verdict:
+def _vetoed(verdict: Verdict, request: JudgeRequest, vetoes: dict[str, str], *, guard: bool) -> Verdict:
     """The verdict as the ledger takes it: with the text's hash, and benign turned into unsure where it is vetoed."""
     why = vetoes.get(verdict.command_id)
-    if guard and why is None and verdict.injection_suspected:
-        why = "judge:injection suspected"
+    if guard and why is None and verdict.verdict == "benign":
+        if verdict.injection_suspected:
+            why = "judge:injection suspected"
+        elif echoed(verdict.reason, (request.text, request.parent, *request.decoded)):
+            why = "judge:its reason repeats what the line says of itself"
     if why is None or verdict.verdict != "benign":
-        return dataclasses.replace(verdict, text_sha256=text_sha256)
-    return dataclasses.replace(verdict, text_sha256=text_sha256, verdict="unsure", vetoed_by=why[:500])
+        return dataclasses.replace(verdict, text_sha256=request.text_sha256)
+    return dataclasses.replace(verdict, text_sha256=request.text_sha256, verdict="unsure", vetoed_by=why[:500])

@@ -47,3 +47,10 @@ def test_wrong_columns_are_one_sentence_and_exit_code_2(tmp_path, capsys):
     pq.write_table(pa.table({"cmd": ["id"]}), tmp_path / "in.parquet")
     assert main(["guard", str(tmp_path / "in.parquet")]) == 2
     assert "command_line" in capsys.readouterr().err
+
+
+def test_the_counts_by_kind_go_to_stderr(tmp_path, capsys):
+    path = tmp_path / "lines.txt"
+    path.write_text(f"whoami\ncmd.exe /c echo {INJECTED}\nvssadmin delete shadows /all /quiet\n")
+    assert main(["guard", str(path)]) == 0
+    assert "3 lines, 1 with an injection (phrase 1), 2 vetoed" in capsys.readouterr().err

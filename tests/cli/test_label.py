@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cmdclf.cli import main
+from cmdclf.labels.loopback import Loopback, answer, completion
 from cmdclf.store import Store
 from cmdclf.telemetry import command_ids
 
@@ -106,6 +107,24 @@ def test_run_without_lines_asks_about_the_representatives_that_have_no_verdict(f
     capsys.readouterr()
     assert label(folder, "run", *asked) == 0
     assert "No line waits" in capsys.readouterr().out
+
+
+def test_a_second_model_turns_what_only_one_calls_benign_into_unsure(folder, capsys):
+    def script(_server, _line, body):
+        says = "benign" if body["model"] == "mild" else "malicious"
+        return completion(answer(verdict=says), model=body["model"])
+
+    lines = pa.table({"platform": ["linux"], "command_line": ["sort names.txt"]})
+    pq.write_table(lines, folder / "plain.parquet")
+    with Loopback(script, models=["mild", "stern"]) as server:
+        asks = ["--lines", folder / "plain.parquet", "--model", "mild", "--base-url", server.url]
+        assert label(folder, "run", *asks, "--second-model", "stern") == 0
+        assert label(folder, "run", *asks, "--second-model", "stern") == 0
+        assert [body["model"] for body in server.bodies] == ["mild", "stern"]
+        assert label(folder, "run", *asks, "--second-model", "mild") == 2
+    assert "same as the first" in capsys.readouterr().err
+    rows = {row["judge"]: row["verdict"] for row in verdicts_in(folder)}
+    assert rows == {"openai+openai": "unsure"}
 
 
 def test_import_takes_recorded_verdicts_with_their_origin_and_a_second_import_adds_nothing(folder, capsys):

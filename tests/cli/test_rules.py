@@ -21,9 +21,9 @@ misses = ['x']
 def test_rules_check_passes_on_the_bundled_sets(capsys):
     assert main(["rules", "check"]) == 0
     printed = capsys.readouterr().out
-    for name in ("baseline", "behaviours", "injection"):
+    for name in ("baseline", "behaviours", "injection", "veto"):
         assert f"{name}: " in printed
-    assert printed.count(" 0 problems") == 3
+    assert printed.count(" 0 problems") == 4
 
 
 def test_rules_check_lists_the_problems_of_every_file_and_exits_with_2(tmp_path, capsys):
