@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from cmdclf.classify.export import export_model
 from cmdclf.classify.featurise import Featuriser
+from cmdclf.classify.grams import GramModel, out_of_fold
 from cmdclf.classify.metrics import evaluate
 from cmdclf.classify.model import Classifier
 from cmdclf.classify.training import TRAINING
@@ -53,7 +54,7 @@ def train_pools(
         pools: labelled Parquet files.
         out: model folder to write.
         verdicts: Parquet with process_command_line, platform, verdict: training lines whose label a verdict
-            contradicts are left out; the test keeps its labels.
+            contradicts or leaves open are left out; the test keeps its labels.
         leave_out_licences: leave out of training the rows whose column `license` names a GPL alone.
         hold_out: share of the sources that test.
         lexicon_lines: lines of each of the bundled lexicon's templates that are trained on too; none of them tests.
@@ -66,9 +67,17 @@ def train_pools(
     pool = ParquetPool(pools, rewrap=True, seed=seed)
     split = split_pool(pool, hold_out=hold_out, labelled_share=1.0, seed=seed)
     train_rows = np.concatenate([split.benign, split.labelled, split.incidents])
-    wrong = _contradicted(pool, train_rows, verdicts) if verdicts else np.zeros(len(train_rows), bool)
+    wrong = _doubted(pool, train_rows, verdicts) if verdicts else np.zeros(len(train_rows), bool)
     barred = _barred(pool, train_rows, pools) if leave_out_licences else np.zeros(len(train_rows), bool)
     train_rows = train_rows[~(wrong | barred)]
+    for label, name_of in ((True, "malicious"), (False, "benign")):
+        if not (pool.table.malicious[train_rows] == label).any():
+            raise CmdclfError(
+                f"no {name_of} line is left to train on: {int(wrong.sum())} lines were left out for their verdicts,"
+                f" {int(barred.sum())} for their licence",
+                file=Path(pools[0]),
+                remedy="Give more pools, or leave out --verdicts",
+            )
     train, test = _lines(pool, train_rows, seed), _lines(pool, split.test, seed + 1)
     if lexicon_lines:
         lexicon = LexiconPool(repeats=lexicon_lines)
@@ -78,13 +87,19 @@ def train_pools(
     embeddings = [embedder.embed(t["command_line"].combine_chunks()) for t in (test, train)]
     keep, removed = remove_near(test, embeddings[0], train, embeddings[1])
     test = test.filter(pa.array(keep))
-    featuriser = Featuriser(FeatureMaker().fit(train.to_batches()), embedder)
-    classifier = Classifier(
-        max_iter=600, learning_rate=0.05, max_leaf_nodes=16, min_samples_leaf=40, l2_regularization=10.0,
-        max_features=0.2, folds=3, random_state=seed,
-    )  # fmt: skip
     y = train["label"].to_numpy()
-    classifier.fit(featuriser.matrix_of(train), y, groups=np.asarray(train["group"].to_pylist(), dtype=str))
+    families = np.asarray(train["family"].to_pylist(), dtype=str)
+    text = train["command_line"].combine_chunks()
+    grams = GramModel().fit(text, y)
+    featuriser = Featuriser(FeatureMaker().fit(train.to_batches()), embedder, grams=grams)
+    matrix = featuriser.matrix_of(train)
+    # The sigmoid must see how n-grams do on sources that they weren't fitted on.
+    matrix[:, -1] = out_of_fold(text, y, _fold_of(families, y, seed))
+    classifier = Classifier(
+        max_iter=200, learning_rate=0.1, max_leaf_nodes=16, min_samples_leaf=40, l2_regularization=10.0,
+        max_features=0.2, beside=1, folds=3, random_state=seed,
+    )  # fmt: skip
+    classifier.fit(matrix, y, groups=families)
     scores = classifier.predict_proba(featuriser.matrix_of(test))[:, 1]
     metrics = _measure(test, scores) | {"removed": dict(removed), "held_out": sorted(split.held_out)}
     provenance = {
@@ -92,7 +107,10 @@ def train_pools(
         "pools": [Path(p).name for p in pools],
         "benign": int((y == 0).sum()),
         "malicious": int((y == 1).sum()),
-        "left_out": {"contradicted by a verdict": int(wrong.sum()), "licence": int((barred & ~wrong).sum())},
+        "left_out": {
+            "contradicted or left open by a verdict": int(wrong.sum()),
+            "licence": int((barred & ~wrong).sum()),
+        },
         "lexicon_lines": lexicon_lines,
         "sources": sorted(set(pool.table.source[train_rows].astype(str))),
         "seed": seed,
@@ -102,7 +120,7 @@ def train_pools(
 
 
 def _lines(pool: Pool, rows: npt.NDArray[np.int64], seed: int) -> pa.Table:
-    """TRAINING columns and `hard` of these rows of the pool, each line once."""
+    """TRAINING columns, `hard` and `family` (source, or template with its twins) of these rows, each line once."""
     line, _ = pool.lines(rows, random.Random(f"train pools {seed}"))
     table = pool.table
     platform = pa.array(table.platform[rows], pa.string())
@@ -116,6 +134,7 @@ def _lines(pool: Pool, rows: npt.NDArray[np.int64], seed: int) -> pa.Table:
             "source": pa.array(table.source[rows], pa.string()),
             "group": pa.array(table.group_id[rows].astype(str), pa.string()),
             "hard": pa.array(table.hard[rows]),
+            "family": pa.array(table.families[rows].astype(str), pa.string()),
         }
     )
     assert lines.select(TRAINING.names).schema.names == TRAINING.names
@@ -128,8 +147,29 @@ def _first_of_each(lines: pa.Table) -> pa.Table:
     return lines.take(pa.array(np.sort(first)))
 
 
-def _contradicted(pool: ParquetPool, rows: npt.NDArray[np.int64], verdicts: str | Path) -> npt.NDArray[np.bool_]:
-    """Which of the rows a recorded verdict calls the opposite of their label."""
+def _fold_of(
+    families: npt.NDArray[np.str_], y: npt.NDArray[np.int8], seed: int, folds: int = 3
+) -> npt.NDArray[np.int64]:
+    """(n,) fold of each line: families whole, those with malicious lines and those without dealt out by size.
+
+    Where one family holds all lines of a label, its lines are dealt out one by one instead.
+    """
+    if min(len(set(families[y == label])) for label in (0, 1)) < 2:
+        families = np.arange(len(y)).astype(str)
+    names, at, sizes = np.unique(families, return_inverse=True, return_counts=True)
+    malicious = np.bincount(at, y) > 0
+    fold = np.empty(len(names), np.int64)
+    rng = np.random.default_rng(seed)
+    for side in (True, False):
+        filled = np.zeros(folds)
+        for i in sorted(np.flatnonzero(malicious == side), key=lambda i: (-sizes[i], rng.random())):
+            fold[i] = int(filled.argmin())
+            filled[fold[i]] += sizes[i]
+    return fold[at]
+
+
+def _doubted(pool: ParquetPool, rows: npt.NDArray[np.int64], verdicts: str | Path) -> npt.NDArray[np.bool_]:
+    """Which of the rows a recorded verdict calls the opposite of their label, or unsure."""
     given = pq.read_table(verdicts, columns=["process_command_line", "platform", "verdict"])
     known = dict(
         zip(
@@ -140,8 +180,7 @@ def _contradicted(pool: ParquetPool, rows: npt.NDArray[np.int64], verdicts: str 
     )
     keys = zip(pool.table.platform[rows], pool.original(rows).to_pylist(), strict=True)
     said = np.array([known.get(key, "") for key in keys], object)
-    malicious = pool.table.malicious[rows]
-    return np.asarray((malicious & (said == "benign")) | (~malicious & (said == "malicious")), bool)
+    return np.asarray((said != "") & (said != np.where(pool.table.malicious[rows], "malicious", "benign")), bool)
 
 
 def _barred(pool: ParquetPool, rows: npt.NDArray[np.int64], pools: Sequence[str | Path]) -> npt.NDArray[np.bool_]:
