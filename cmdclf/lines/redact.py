@@ -36,10 +36,24 @@ _PLACEHOLDER = re.compile(r"<secret:[a-z]{1,20}>")
 # A program's own command ends at a pipe or a list operator outside quotes.
 _OWN = re.compile(r"(?:[^\"'|;&\r\n]+|\"[^\"]*\"|'[^']*'|[\"'])*")
 _MAX_OWN = 8192
-# References name a secret and are none: $PASS, ${PASS}, $(cat f), %PASS%, {{ pass }}, @file, env:PASS, file:path.
+# References name a secret and are none: $PASS, ${PASS}, $(cat f), %PASS%, {{ pass }}, #{pass}, @file, env:PASS, op://x.
 _REFERENCE = re.compile(
-    r"\$[A-Za-z_{(:?@*!0-9]|%[^%\s]{1,64}%$|![A-Za-z_]\w{0,63}!$|\{\{|\$\{\{|@[\w./\\-]+$|(?i:env|file|fd|stdin|prompt|ask):"
+    r"\$[A-Za-z_{(:?@*!0-9]|%%?\w[^%\s]{0,64}%?$|%[^%\s]{1,64}%|![A-Za-z_]\w{0,63}!|\{\{|#\{|\$\{\{|@[\w./\\~:-]+$|<[^<>]{0,80}>$"
+    r"|(?i:env|file|fd|stdin|prompt|ask|vault|ssm|arn|kms|secret|keyring|cmd|id|from|projects/|op://|keyvault|configmap)[:=]"
+    r"|op://|(?i:(?:your|my|the|some|enter|insert|change)[_-]?(?:\w{0,20}[_-])?(?:password|token|secret|key|here)\w{0,8}$)"
 )
+# Regular expressions and words that stand for a value: .*, [^&]+, PASSWORD.
+_PATTERN = re.compile(r"\.[*+]|\[\^|\(\?|\\[wSsd]|[A-Z_]{0,20}(?:PASSWORD|PASSWD|PASS|PWD|TOKEN|SECRET|KEY|HASH)$")
+_LIST = re.compile(r"[\w./\\~:-]{1,200}\.(?:txt|lst|list|dic|csv)$")
+_PROMPT = re.compile(r"set\s{1,4}/p\s{1,4}[\"']?\w{0,40}$", re.IGNORECASE)
+_MASK = re.compile(r"(?i:x+|\*+|\.+|#+|_+|•+|<\w+>)$")
+_PATH = re.compile(
+    r"(?:~|\.{1,2})[/\\]|[A-Za-z]:[\\/]|\\\\|/(?:etc|home|run|var|opt|usr|tmp|root|mnt|dev|srv|app|data|secrets?|proc|Users|"
+    r"Library|private|Volumes|vault|keys?|certs?|config|workspace|sys|boot|builds?|System|Applications)(?:/|$)"
+)
+_FILE = re.compile(r"[\w./\\~${}%:-]{1,200}\.(?:pem|key|ppk|p12|pfx|jks|crt|cer|txt|json|ya?ml|env|conf|ini|pub|gpg|asc|pass|secret|py|sh)$")
+_PLAIN_NUMBER = re.compile(r"[\d.,:/-]*$")
+_WORD = re.compile(r"[A-Za-z]{1,32}$|[a-z]+(?:[-_.][a-z]+)*[-_.]?(?:v?\d{1,4}(?:[.-]\d{1,6})*)?$")
 _CMDLET = re.compile(
     r"(?:[A-Z][a-z]{1,20}-[A-Z][A-Za-z]{1,40}|(?i:(?:convertto|convertfrom|get|read|new)-[a-z]{2,40}))$"
 )
@@ -127,6 +141,8 @@ def _of_tool_everywhere(line: str, lower: str, tool: Tool) -> Iterator[Secret]:
     for match in tool.place.finditer(lower):
         if match.start() < scanned:
             continue
+        if tool.hints and not tool.after and not any(hint in lower for hint in tool.hints):
+            return
         if not tool.command or _COMMAND_PLACE.search(lower, max(0, match.start() - 24), match.start()):
             scanned = yield from _of_tool(line, match.start(), match.end(), tool)
 
@@ -135,7 +151,7 @@ def _of_tool(line: str, start: int, end: int, tool: Tool) -> Generator[Secret, N
     for pattern in tool.positions:
         match = pattern.match(line, end)
         if match:
-            yield from _secrets(match, tool.kind, "flag")
+            yield from _secrets(match, tool.kind, frozenset({"flag"}))
     if not tool.flags:
         return start + 1
     own = _OWN.match(line, end, end + _MAX_OWN)
@@ -155,7 +171,8 @@ def _flags(line: str, at: int, stop: int, pattern: re.Pattern[str], tool: Tool) 
         text = match[0].lower()
         if any(text.startswith(no) for no in tool.not_after):
             continue
-        for secret in _secrets(match, tool.kind, "flag" if len(text.split(None, 1)) > 1 else ""):
+        checks = {"flag"} if len(text.split(None, 1)) > 1 else set()
+        for secret in _secrets(match, tool.kind, frozenset(checks | ({"strong"} if tool.strong else set()))):
             if not tool.part:
                 yield secret
                 continue
@@ -168,20 +185,26 @@ def _flags(line: str, at: int, stop: int, pattern: re.Pattern[str], tool: Tool) 
 
 def _of_generic(line: str, generic: Generic) -> Iterator[Secret]:
     for match in generic.pattern.finditer(line):
+        if generic.not_before and line[max(0, match.start() - 24) : match.start()].lower().endswith(generic.not_before):
+            continue
         if "assignment" in generic.checks and not _is_assignment(match):
             continue
-        yield from _secrets(match, generic.kind, "flag" if "flag" in generic.checks else "")
+        yield from _secrets(match, generic.kind, generic.checks)
 
 
 def _is_assignment(match: re.Match[str]) -> bool:
     """`PWD=/home/x` is a working directory; `$p = Get-Secret` and `token = foo(` are code; `token:` ends many words."""
     value = _value(match)
-    name = match[0][:3].lower()
+    text = match[0]
     before = match.string[match.start() - 1 : match.start()] if match.start() else ""
-    if (name == "pwd" and value[:1] in "/\\.~") or value.lower().startswith(("http://", "https://")):
+    if value.lower().startswith(("http://", "https://")):
+        return False
+    if text[:3].lower() == "pwd" and before not in "/-" and text[3:4] == ":" and text[4:5] not in "\"'\\":
+        return False
+    if "/p" in match.string and _PROMPT.search(match.string, max(0, match.start() - 60), match.start()):
         return False
     rest = match.string[match.end() : match.end() + 1]
-    if ":" in match[0] and (before in ("<", ":") or (name == "pwd" and before not in "/-")):
+    if ":" in text[: len(text) - len(value)] and before in ("<", ":"):
         return False
     return not (value.startswith("[") or rest == "(")
 
@@ -190,7 +213,7 @@ def _value(match: re.Match[str]) -> str:
     return next((v for k, v in match.groupdict().items() if k.startswith("s") and v), "")
 
 
-def _secrets(match: re.Match[str], kind: str, place: str) -> Iterator[Secret]:
+def _secrets(match: re.Match[str], kind: str, checks: frozenset[str]) -> Iterator[Secret]:
     for name, value in match.groupdict().items():
         if not value or not name.startswith("s"):
             continue
@@ -199,18 +222,33 @@ def _secrets(match: re.Match[str], kind: str, place: str) -> Iterator[Secret]:
             # The backslash belongs to the escaped quote behind it.
             end = start + len(value.rstrip("\\"))
             value = match.string[start:end]
-            if not value:
-                continue
-        single = match.string[start - 1 : start] == "'"
-        if _CMDLET.match(value):
-            continue
-        if value.lower() in secret_table().no_secrets or (
-            _REFERENCE.match(value) and not (single and value[0] == "$" and kind != "token")
-        ):
-            continue
-        if place == "flag" and value[0] in "-/" and match.string[start - 1 : start] not in "\"'":
-            continue
-        yield Secret(kind, start, end)
+        if value and not _is_none(value, kind, checks, match.string[start - 1 : start] if start else ""):
+            yield Secret(kind, start, end)
+
+
+def _is_none(value: str, kind: str, checks: frozenset[str], before: str) -> bool:
+    """Whether what stands in a secret's place is none: a reference, a mask, a path, code, another flag."""
+    if value.lower() in secret_table().no_secrets or _MASK.match(value) or _CMDLET.match(value) or _PATH.match(value):
+        return True
+    if _PATTERN.match(value) or _LIST.match(value):
+        return True
+    # In single quotes a dollar is a dollar, unless the line around is in double quotes: passwords, not tokens.
+    if _REFERENCE.match(value) and not (before == "'" and value[0] == "$" and value[1:2] not in "({" and kind != "token"):
+        return True
+    if "flag" in checks and len(value) < 4 and value.isdigit():
+        return True
+    if "flag" in checks and value[0] in "-/" and before not in ("\"", "'"):
+        return True
+    if kind in ("key", "token") and _FILE.match(value):
+        return True
+    if "long" in checks and (len(value) < 4 or (len(value) < 8 and value.isdigit())):
+        return True
+    return "strong" in checks and not _is_strong(value)
+
+
+def _is_strong(value: str) -> bool:
+    """Whether a value looks like a secret where its place alone does not say so."""
+    return len(value) >= 6 and not (_WORD.match(value) or _PLAIN_NUMBER.match(value) or _FILE.match(value) or "://" in value or " " in value)
 
 
 def _accepted(line: str, candidates: Iterator[Secret]) -> list[Secret]:

@@ -26,6 +26,13 @@ _VALUE = (
     r"|[\\`]{{0,3}}[\"']{{0,2}}<secret:[a-z]{{1,20}}>|(?P<{0}4>[^\s\"'|;<>&()\\`,][^\s\"'|;<>&()`]{{0,8192}}))"
 )
 _KINDS = frozenset({"password", "token", "key", "hash", "jwt"})
+# Between a name and its value: name=value, "name": "value", name:value, $d['name'] = 'value'.
+_IS = (
+    r"(?:(?:[\"'\]]{0,2}(?:[ \t]{1,2}(?:=>|:=|=)[ \t]{0,2}|(?:=>|:=|=)(?:[ \t]{1,2}(?=[\"'\\`<]))?))|(?:[\\`]{0,3}[\"']{1,2}[ \t]{0,2}:[ \t]{0,2})|:(?![ \t]))"
+    r"(?:[NRBrbuf](?=[\"']))?"
+)
+# Between a flag and its value: -flag value, "-flag", "value".
+_BLANK = r"(?:[\"']?\s{1,8}|[\"'],\s{0,4})"
 # Before a flag: white space, or a quote where the whole argument is quoted ("-pX", ['-p', 'X']).
 _BEFORE = r"(?:(?<=\s)|(?<=[\s,(\[][\"']))"
 
@@ -45,6 +52,7 @@ class Tool:
         command: the name counts only where a command stands.
         hints: lower-case literals of which one must occur where a pattern matches; empty: none need.
         not_after: lower-case texts; a hit that starts with one of them is none.
+        strong: the value must look like a secret.
     """
 
     kind: str
@@ -57,6 +65,7 @@ class Tool:
     command: bool
     hints: tuple[str, ...]
     not_after: tuple[str, ...]
+    strong: bool
 
     @cached_property
     def place(self) -> re.Pattern[str]:
@@ -99,6 +108,7 @@ class Generic:
         also: more literals, of which one must occur too, or a feature of the gate (`hex-run`, `colon-at`).
         text: the pattern.
         checks: what else must hold of a hit.
+        not_before: lower-case texts; a hit behind one of them is none.
     """
 
     name: str
@@ -107,6 +117,7 @@ class Generic:
     also: tuple[str, ...] | str | None
     text: str
     checks: frozenset[str]
+    not_before: tuple[str, ...]
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -136,7 +147,9 @@ class SecretTable:
 
 
 def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text.replace("{value2}", _VALUE.format("sx")).replace("{value}", _VALUE.format("s")))
+    for name, part in (("{value}", _VALUE.format("s")), ("{value2}", _VALUE.format("sx")), ("{is}", _IS), ("{blank}", _BLANK)):
+        text = text.replace(name, part)
+    return re.compile(text)
 
 
 def _spaced(text: str) -> str:
@@ -148,7 +161,7 @@ def _flag(after: str) -> str:
     body = _spaced(after)
     if after.startswith("/"):
         body = f"(?i:{body})"
-    return body + ("" if glued else r"(?:[\"']?\s{1,8}|[\"'],\s{0,4})")
+    return body + ("" if glued else _BLANK)
 
 
 def _flag_literals(after: str) -> list[str]:
@@ -171,6 +184,7 @@ def _tool(entry: dict[str, Any]) -> Tool:
         first=entry.get("first", False),
         command=entry.get("command", False),
         not_after=tuple(text.lower() for text in entry.get("not_after", [])),
+        strong=entry.get("strong", False),
         **texts,
     )
 
@@ -186,6 +200,7 @@ def _generic(entry: dict[str, Any]) -> Generic:
         also=tuple(also) if isinstance(also, list) else also,
         text=entry["pattern"],
         checks=frozenset(entry.get("checks", [])),
+        not_before=tuple(entry.get("not_before", [])),
     )
 
 
