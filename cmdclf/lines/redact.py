@@ -42,10 +42,14 @@ _REFERENCE = re.compile(
     r"|(?i:env|file|fd|stdin|prompt|ask|vault|ssm|arn|kms|secret|keyring|cmd|id|from|projects/|op://|keyvault|configmap)[:=]"
     r"|op://|(?i:(?:your|my|the|some|enter|insert|change)[_-]?(?:\w{0,20}[_-])?(?:password|token|secret|key|here)\w{0,8}$)"
 )
-# Regular expressions and words that stand for a value: .*, [^&]+, PASSWORD.
-_PATTERN = re.compile(r"\.[*+]|\[\^|\(\?|\\[wSsd]|[A-Z_]{0,20}(?:PASSWORD|PASSWD|PASS|PWD|TOKEN|SECRET|KEY|HASH)$")
+# Regular expressions, code and words that stand for a value: .*, [^&]+, PASSWORD, ^PASS^, [guid]::NewGuid.
+_PATTERN = re.compile(
+    r"\.[*+]|\[\^|\(\?|\\[wSsd]|[A-Z_]{0,20}(?:PASSWORD|PASSWD|PASS|PWD|TOKEN|SECRET|KEY|HASH|FILE\d)$"
+    r"|\^[A-Z]{2,20}\^|\[[\w.]{1,60}\]::"
+)
 _LIST = re.compile(r"[\w./\\~:-]{1,200}\.(?:txt|lst|list|dic|csv)$")
 _PROMPT = re.compile(r"set\s{1,4}/p\s{1,4}[\"']?\w{0,40}$", re.IGNORECASE)
+_NEXT_OPTION = re.compile(r",(?=[A-Za-z][\w.-]{0,40}=)")
 _MASK = re.compile(r"(?i:x+|\*+|\.+|#+|_+|•+|<\w+>)$")
 _PATH = re.compile(
     r"(?:~|\.{1,2})[/\\]|[A-Za-z]:[\\/]|\\\\|/(?:etc|home|run|var|opt|usr|tmp|root|mnt|dev|srv|app|data|secrets?|proc|Users|"
@@ -176,9 +180,10 @@ def _flags(line: str, at: int, stop: int, pattern: re.Pattern[str], tool: Tool) 
             if not tool.part:
                 yield secret
                 continue
-            inner = line.find(tool.part, secret.start, secret.end)
-            if inner >= 0 and inner + 1 < secret.end:
-                yield Secret(secret.kind, inner + 1, secret.end)
+            inner = line.find(tool.part, secret.start, secret.end) + 1
+            rest = line[inner : secret.end]
+            if inner and rest and not (rest.startswith("//") or _is_none(rest, tool.kind, frozenset(), "")):
+                yield Secret(secret.kind, inner, secret.end)
         if tool.first:
             return
 
@@ -197,16 +202,24 @@ def _is_assignment(match: re.Match[str]) -> bool:
     value = _value(match)
     text = match[0]
     before = match.string[match.start() - 1 : match.start()] if match.start() else ""
-    if value.lower().startswith(("http://", "https://")):
+    if value.lower().startswith((":", "http://", "https://")):
         return False
     if text[:3].lower() == "pwd" and before not in "/-" and text[3:4] == ":" and text[4:5] not in "\"'\\":
         return False
     if "/p" in match.string and _PROMPT.search(match.string, max(0, match.start() - 60), match.start()):
         return False
     rest = match.string[match.end() : match.end() + 1]
-    if ":" in text[: len(text) - len(value)] and before in ("<", ":"):
+    if ":" in text[: len(text) - len(value)] and (before in ("<", ":") or _is_variable(match)):
         return False
     return not (value.startswith("[") or rest == "(")
+
+
+def _is_variable(match: re.Match[str]) -> bool:
+    """`-v "$PWD":/src`: the name is that of a variable whose value stands there."""
+    at = match.start()
+    while at and match.start() - at < 40 and (match.string[at - 1].isalnum() or match.string[at - 1] in "_{"):
+        at -= 1
+    return match.string[at - 1 : at] in ("$", "%") if at else False
 
 
 def _value(match: re.Match[str]) -> str:
@@ -222,6 +235,10 @@ def _secrets(match: re.Match[str], kind: str, checks: frozenset[str]) -> Iterato
             # The backslash belongs to the escaped quote behind it.
             end = start + len(value.rstrip("\\"))
             value = match.string[start:end]
+        if name.endswith("4") and "," in value:
+            # password=x,vers=3.0: options in a list.
+            value = _NEXT_OPTION.split(value, maxsplit=1)[0]
+            end = start + len(value)
         if value and not _is_none(value, kind, checks, match.string[start - 1 : start] if start else ""):
             yield Secret(kind, start, end)
 
@@ -230,7 +247,7 @@ def _is_none(value: str, kind: str, checks: frozenset[str], before: str) -> bool
     """Whether what stands in a secret's place is none: a reference, a mask, a path, code, another flag."""
     if value.lower() in secret_table().no_secrets or _MASK.match(value) or _CMDLET.match(value) or _PATH.match(value):
         return True
-    if _PATTERN.match(value) or _LIST.match(value):
+    if value[0].isspace() or _PATTERN.match(value) or _LIST.match(value):
         return True
     # In single quotes a dollar is a dollar, unless the line around is in double quotes: passwords, not tokens.
     if _REFERENCE.match(value) and not (before == "'" and value[0] == "$" and value[1:2] not in "({" and kind != "token"):
