@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cmdclf.lines.decode import decode_layers, suspects
+from cmdclf.lines.decode import decode_batch, decode_layers
 from cmdclf.lines.platform import guess_platform
 from cmdclf.lines.redact import redact, redact_batch
 
@@ -97,18 +97,27 @@ def redact_hidden_batch(arr: pa.StringArray, platform: pa.StringArray | None = N
     guessed = guess_platform(arr)
     platform = guessed if platform is None else pc.coalesce(platform.cast(pa.string()), guessed)
     texts, kinds = redact_batch(arr)
-    wanted = suspects(arr, platform)
-    rows = np.flatnonzero(wanted).tolist()
+    rows = _to_look_at(arr, platform, kinds)
     if not rows:
         return texts, kinds
     shown = [redact_hidden(arr[row].as_py(), platform[row].as_py()) for row in rows]
     # A lone surrogate, decoded from UTF-16, is no Arrow text.
     new = [s.text if s.text.isascii() else s.text.encode("utf-8", "replace").decode() for s in shown]
-    mask = pa.array(wanted)
+    mask = np.zeros(len(arr), np.bool_)
+    mask[rows] = True
     listed = kinds.to_pylist()
     for row, one in zip(rows, shown, strict=True):
         listed[row] = list(one.kinds)
-    return pc.replace_with_mask(texts, mask, pa.array(new, pa.string())), pa.array(listed, kinds.type)
+    return pc.replace_with_mask(texts, pa.array(mask), pa.array(new, pa.string())), pa.array(listed, kinds.type)
+
+
+def _to_look_at(arr: pa.StringArray, platform: pa.StringArray, kinds: pa.Array) -> list[int]:
+    """The rows that hide text, and in whose text or layers there is a secret, ascending."""
+    layers = decode_batch(arr, platform)
+    found = pc.greater(pc.list_value_length(redact_batch(layers.text)[1]), 0).to_numpy(zero_copy_only=False)
+    in_layer = np.unique(layers.row[found.astype(np.bool_)])
+    plain = np.flatnonzero(pc.fill_null(pc.greater(pc.list_value_length(kinds), 0), False))
+    return np.union1d(in_layer, np.intersect1d(plain, layers.row)).tolist()
 
 
 def _without_encoded(text: str, hidden: dict[str, str], platform: str | None) -> str:

@@ -45,7 +45,7 @@ _REFERENCE = re.compile(
 # Regular expressions, code and words that stand for a value: .*, [^&]+, PASSWORD, ^PASS^, [guid]::NewGuid.
 _PATTERN = re.compile(
     r"\.[*+]|\[\^|\(\?|\\[wSsd]|[A-Z_]{0,20}(?:PASSWORD|PASSWD|PASS|PWD|TOKEN|SECRET|KEY|HASH|FILE\d)$"
-    r"|\^[A-Z]{2,20}\^|\[[\w.]{1,60}\]::"
+    r"|\^[A-Z]{2,20}\^|\[[\w.]{1,60}\]::|\{\}$|S-1-5-|(?:true|false|null|none)\W"
 )
 _LIST = re.compile(r"[\w./\\~:-]{1,200}\.(?:txt|lst|list|dic|csv)$")
 _PROMPT = re.compile(r"set\s{1,4}/p\s{1,4}[\"']?\w{0,40}$", re.IGNORECASE)
@@ -56,13 +56,14 @@ _PATH = re.compile(
     r"Library|private|Volumes|vault|keys?|certs?|config|workspace|sys|boot|builds?|System|Applications)(?:/|$)"
 )
 _FILE = re.compile(r"[\w./\\~${}%:-]{1,200}\.(?:pem|key|ppk|p12|pfx|jks|crt|cer|txt|json|ya?ml|env|conf|ini|pub|gpg|asc|pass|secret|py|sh)$")
+_GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _PLAIN_NUMBER = re.compile(r"[\d.,:/-]*$")
 _WORD = re.compile(r"[A-Za-z]{1,32}$|[a-z]+(?:[-_.][a-z]+)*[-_.]?(?:v?\d{1,4}(?:[.-]\d{1,6})*)?$")
 _CMDLET = re.compile(
     r"(?:[A-Z][a-z]{1,20}-[A-Z][A-Za-z]{1,40}|(?i:(?:convertto|convertfrom|get|read|new)-[a-z]{2,40}))$"
 )
 _COMMAND_PLACE = re.compile(
-    r"(?:^|[|;&({`\"'\\/=]\s{0,4}|\s(?:sudo|then|do|else|exec|call|start|time|env|nohup|xargs|/[ckr]|-[a-z]{0,4}c)\s{1,4}[\"']?)$"
+    r"(?:^|[|;&({`\"'\\/=@]\s{0,4}|\s(?:sudo|then|do|else|exec|call|start|time|env|nohup|xargs|/[ckr]|-[a-z]{0,4}c)\s{1,4}[\"']?)$"
 )
 
 
@@ -136,7 +137,7 @@ def _candidates(line: str, entries: Sequence[int]) -> Iterator[Secret]:
     table = secret_table().entries
     for number in entries:
         entry = table[number]
-        yield from _of_tool_everywhere(line, lower, entry) if isinstance(entry, Tool) else _of_generic(line, entry)
+        yield from _of_tool_everywhere(line, lower, entry) if isinstance(entry, Tool) else _of_generic(line, lower, entry)
 
 
 def _of_tool_everywhere(line: str, lower: str, tool: Tool) -> Iterator[Secret]:
@@ -155,7 +156,7 @@ def _of_tool(line: str, start: int, end: int, tool: Tool) -> Generator[Secret, N
     for pattern in tool.positions:
         match = pattern.match(line, end)
         if match:
-            yield from _secrets(match, tool.kind, frozenset({"flag"}))
+            yield from _secrets(line, match, tool.kind, frozenset({"flag"}))
     if not tool.flags:
         return start + 1
     own = _OWN.match(line, end, end + _MAX_OWN)
@@ -176,10 +177,13 @@ def _flags(line: str, at: int, stop: int, pattern: re.Pattern[str], tool: Tool) 
         if any(text.startswith(no) for no in tool.not_after):
             continue
         checks = {"flag"} if len(text.split(None, 1)) > 1 else set()
-        for secret in _secrets(match, tool.kind, frozenset(checks | ({"strong"} if tool.strong else set()))):
-            if not tool.part:
-                yield secret
-                continue
+        if checks and not tool.part and _value(match)[:1] in ("-", "/"):
+            # `-r -P secret`: the value is the next flag.
+            at = match.start() + 1
+        if not tool.part:
+            yield from _secrets(line, match, tool.kind, frozenset(checks | ({"strong"} if tool.strong else set())))
+            continue
+        for secret in _secrets(line, match, tool.kind, frozenset({"part"})):
             inner = line.find(tool.part, secret.start, secret.end) + 1
             rest = line[inner : secret.end]
             if inner and rest and not (rest.startswith("//") or _is_none(rest, tool.kind, frozenset(), "")):
@@ -188,63 +192,64 @@ def _flags(line: str, at: int, stop: int, pattern: re.Pattern[str], tool: Tool) 
             return
 
 
-def _of_generic(line: str, generic: Generic) -> Iterator[Secret]:
-    for match in generic.pattern.finditer(line):
-        if generic.not_before and line[max(0, match.start() - 24) : match.start()].lower().endswith(generic.not_before):
+def _of_generic(line: str, lower: str, generic: Generic) -> Iterator[Secret]:
+    for match in generic.pattern.finditer(lower if generic.folded else line):
+        if generic.not_before and lower[max(0, match.start() - 24) : match.start()].endswith(generic.not_before):
             continue
-        if "assignment" in generic.checks and not _is_assignment(match):
+        if "assignment" in generic.checks and not _is_assignment(line, match):
             continue
-        yield from _secrets(match, generic.kind, generic.checks)
+        yield from _secrets(line, match, generic.kind, generic.checks)
 
 
-def _is_assignment(match: re.Match[str]) -> bool:
+def _is_assignment(line: str, match: re.Match[str]) -> bool:
     """`PWD=/home/x` is a working directory; `$p = Get-Secret` and `token = foo(` are code; `token:` ends many words."""
+    start, end = match.span()
     value = _value(match)
-    text = match[0]
-    before = match.string[match.start() - 1 : match.start()] if match.start() else ""
+    text = match[0].lower()
+    before = line[start - 1 : start] if start else ""
     if value.lower().startswith((":", "http://", "https://")):
         return False
-    if text[:3].lower() == "pwd" and before not in "/-" and text[3:4] == ":" and text[4:5] not in "\"'\\":
+    if text.startswith("pwd:") and before not in "/-" and text[4:5] not in "\"'\\":
         return False
-    if "/p" in match.string and _PROMPT.search(match.string, max(0, match.start() - 60), match.start()):
+    if ":" in text[: len(text) - len(value)] and (before in ("<", ":") or _is_variable(line, start)):
         return False
-    rest = match.string[match.end() : match.end() + 1]
-    if ":" in text[: len(text) - len(value)] and (before in ("<", ":") or _is_variable(match)):
+    if "/p" in line and _PROMPT.search(line, max(0, start - 60), start):
         return False
-    return not (value.startswith("[") or rest == "(")
+    return not (value.startswith("[") or line[end : end + 1] == "(")
 
 
-def _is_variable(match: re.Match[str]) -> bool:
+def _is_variable(line: str, start: int) -> bool:
     """`-v "$PWD":/src`: the name is that of a variable whose value stands there."""
-    at = match.start()
-    while at and match.start() - at < 40 and (match.string[at - 1].isalnum() or match.string[at - 1] in "_{"):
+    at = start
+    while at and start - at < 40 and (line[at - 1].isalnum() or line[at - 1] in "_{"):
         at -= 1
-    return match.string[at - 1 : at] in ("$", "%") if at else False
+    return line[at - 1 : at] in ("$", "%") if at else False
 
 
 def _value(match: re.Match[str]) -> str:
     return next((v for k, v in match.groupdict().items() if k.startswith("s") and v), "")
 
 
-def _secrets(match: re.Match[str], kind: str, checks: frozenset[str]) -> Iterator[Secret]:
-    for name, value in match.groupdict().items():
-        if not value or not name.startswith("s"):
+def _secrets(line: str, match: re.Match[str], kind: str, checks: frozenset[str]) -> Iterator[Secret]:
+    for name, found in match.groupdict().items():
+        if not found or not name.startswith("s"):
             continue
         start, end = match.span(name)
-        if match.string[end : end + 1] in ('"', "'") and value.endswith("\\"):
+        value = line[start:end]
+        if line[end : end + 1] in ('"', "'") and value.endswith("\\"):
             # The backslash belongs to the escaped quote behind it.
-            end = start + len(value.rstrip("\\"))
-            value = match.string[start:end]
+            value = value.rstrip("\\")
         if name.endswith("4") and "," in value:
             # password=x,vers=3.0: options in a list.
             value = _NEXT_OPTION.split(value, maxsplit=1)[0]
-            end = start + len(value)
-        if value and not _is_none(value, kind, checks, match.string[start - 1 : start] if start else ""):
-            yield Secret(kind, start, end)
+        if value and not _is_none(value, kind, checks, line[start - 1 : start] if start else ""):
+            yield Secret(kind, start, start + len(value))
 
 
 def _is_none(value: str, kind: str, checks: frozenset[str], before: str) -> bool:
     """Whether what stands in a secret's place is none: a reference, a mask, a path, code, another flag."""
+    if "part" in checks:
+        return False
     if value.lower() in secret_table().no_secrets or _MASK.match(value) or _CMDLET.match(value) or _PATH.match(value):
         return True
     if value[0].isspace() or _PATTERN.match(value) or _LIST.match(value):
@@ -259,6 +264,8 @@ def _is_none(value: str, kind: str, checks: frozenset[str], before: str) -> bool
     if kind in ("key", "token") and _FILE.match(value):
         return True
     if "long" in checks and (len(value) < 4 or (len(value) < 8 and value.isdigit())):
+        return True
+    if "random" in checks and (_GUID.match(value) or value.isdigit() or not _is_strong(value) or value.count("/") > 1):
         return True
     return "strong" in checks and not _is_strong(value)
 

@@ -126,7 +126,7 @@ def _traits() -> npt.NDArray[np.uint8]:
             traits[byte] |= NAME | FLAG | 128
         if character in b"\"'":
             traits[byte] |= NAME | FLAG
-        if character in b"/\\=|;&(`-":
+        if character in b"/\\=|;&(`-@":
             traits[byte] |= NAME
         if not character.isalpha():
             traits[byte] |= LETTERLESS

@@ -29,7 +29,7 @@ _KINDS = frozenset({"password", "token", "key", "hash", "jwt"})
 # Between a name and its value: name=value, "name": "value", name:value, $d['name'] = 'value'.
 _IS = (
     r"(?:(?:[\"'\]]{0,2}(?:[ \t]{1,2}(?:=>|:=|=)[ \t]{0,2}|(?:=>|:=|=)(?:[ \t]{1,2}(?=[\"'\\`<]))?))|(?:[\\`]{0,3}[\"']{1,2}[ \t]{0,2}:[ \t]{0,2})|:(?![ \t]))"
-    r"(?:[NRBrbuf](?=[\"']))?"
+    r"(?:[NRBUFnrbuf](?=[\"']))?"
 )
 # Between a flag and its value: -flag value, "-flag", "value".
 _BLANK = r"(?:[\"']?\s{1,8}|[\"'],\s{0,4})"
@@ -72,7 +72,7 @@ class Tool:
         """The name in a lower-cased line."""
         names = "|".join(map(_spaced, self.names))
         return re.compile(
-            rf"(?:^|(?<=[\s\"'/\\=|;&(`]))(?:impacket-)?(?:{names})(?:\.(?:exe|py|com|cmd|bat|sh|jar|ps1|pl))?(?=[\"'\s])"
+            rf"(?:^|(?<=[\s\"'/\\=|;&(`@]))(?:impacket-)?(?:{names})(?:\.(?:exe|py|com|cmd|bat|sh|jar|ps1|pl))?(?=[\"'\s])"
         )
 
     @cached_property
@@ -119,10 +119,15 @@ class Generic:
     checks: frozenset[str]
     not_before: tuple[str, ...]
 
+    @property
+    def folded(self) -> bool:
+        """Whether the pattern is for the line in lower case: several times faster than ignoring case."""
+        return self.text.startswith("(?i)")
+
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """The pattern, compiled."""
-        return _pattern(self.text)
+        return _pattern(self.text.removeprefix("(?i)"))
 
     def needs(self) -> tuple[list[Literal], list[Literal] | str | None]:
         """As of a tool."""
