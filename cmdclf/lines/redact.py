@@ -45,7 +45,7 @@ _REFERENCE = re.compile(
 # Regular expressions, code and words that stand for a value: .*, [^&]+, PASSWORD, ^PASS^, [guid]::NewGuid.
 _PATTERN = re.compile(
     r"\.[*+]|\[\^|\(\?|\\[wSsd]|[A-Z_]{0,20}(?:PASSWORD|PASSWD|PASS|PWD|TOKEN|SECRET|KEY|HASH|FILE\d)$"
-    r"|\^[A-Z]{2,20}\^|\[[\w.]{1,60}\]::|\{\}$|S-1-5-|(?:true|false|null|none)\W"
+    r"|\^[A-Z]{2,20}\^|\[[\w.]{1,60}\]::|\{\}$|S-1-5-|=|(?:true|false|null|none)\W"
 )
 _LIST = re.compile(r"[\w./\\~:-]{1,200}\.(?:txt|lst|list|dic|csv)$")
 _PROMPT = re.compile(r"set\s{1,4}/p\s{1,4}[\"']?\w{0,40}$", re.IGNORECASE)
