@@ -76,8 +76,8 @@ def redact_hidden(line: str, platform: str | None = None) -> Shown:
     shown = plain.text
     if hidden_in:
         shown = _without_encoded(shown, hidden, platform)
-        # Outer layers carry the inner payload too.
-        texts[:-1] = [_without_encoded(text, hidden, platform) for text in texts[:-1]]
+        # Layers carry the payloads of one another.
+        texts = [_without_encoded(text, hidden, platform) for text in texts]
         kinds = (*kinds, "encoded")
     decoded = [text for layer, text in zip(layers, texts, strict=True) if layer.kind != "wrapper" or text not in shown]
     return Shown(_without(secrets, shown), tuple(_without(secrets, text) for text in decoded), kinds)

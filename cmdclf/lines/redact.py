@@ -45,25 +45,26 @@ _REFERENCE = re.compile(
 # Regular expressions, code and words that stand for a value: .*, [^&]+, PASSWORD, ^PASS^, [guid]::NewGuid.
 _PATTERN = re.compile(
     r"\.[*+]|\[\^|\(\?|\\[wSsd]|[A-Z_]{0,20}(?:PASSWORD|PASSWD|PASS|PWD|TOKEN|SECRET|KEY|HASH|FILE\d)$"
-    r"|\^[A-Z]{2,20}\^|\[[\w.]{1,60}\]::|\{\}$|S-1-5-|=|(?:true|false|null|none)\W"
+    r"|\^[A-Z]{2,20}\^|\[[\w.]{1,60}\]::|\{\}$|S-1-5-|=|/\W?$|(?:true|false|null|none)\W"
 )
-_LIST = re.compile(r"[\w./\\~:-]{1,200}\.(?:txt|lst|list|dic|csv)$")
+_LIST = re.compile(r"[\w./\\~:-]{1,200}\.(?:txt|lst|list|dic|csv|keychain|keychain-db)$")
 _PROMPT = re.compile(r"set\s{1,4}/p\s{1,4}[\"']?\w{0,40}$", re.IGNORECASE)
 _NEXT_OPTION = re.compile(r",(?=[A-Za-z][\w.-]{0,40}=)")
-_MASK = re.compile(r"(?i:x+|\*+|\.+|#+|_+|•+|<\w+>)$")
+_MASK = re.compile(r"(?i:x+|[!*]+|\.+|#+|_+|•+|<\w+>)$")
 _PATH = re.compile(
     r"(?:~|\.{1,2})[/\\]|[A-Za-z]:[\\/]|\\\\|/(?:etc|home|run|var|opt|usr|tmp|root|mnt|dev|srv|app|data|secrets?|proc|Users|"
     r"Library|private|Volumes|vault|keys?|certs?|config|workspace|sys|boot|builds?|System|Applications)(?:/|$)"
 )
 _FILE = re.compile(r"[\w./\\~${}%:-]{1,200}\.(?:pem|key|ppk|p12|pfx|jks|crt|cer|txt|json|ya?ml|env|conf|ini|pub|gpg|asc|pass|secret|py|sh)$")
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_MIXED = re.compile(r"[A-Za-z].*[\d!@#$%^+~]|[\d!@#$%^+~].*[A-Za-z]")
 _PLAIN_NUMBER = re.compile(r"[\d.,:/-]*$")
-_WORD = re.compile(r"[A-Za-z]{1,32}$|[a-z]+(?:[-_.][a-z]+)*[-_.]?(?:v?\d{1,4}(?:[.-]\d{1,6})*)?$")
+_WORD = re.compile(r"[A-Za-z]{1,32}$|[a-z]+(?:[-_.:][a-z]+)*[-_.]?(?:v?\d{1,4}(?:[.-]\d{1,6})*)?$")
 _CMDLET = re.compile(
     r"(?:[A-Z][a-z]{1,20}-[A-Z][A-Za-z]{1,40}|(?i:(?:convertto|convertfrom|get|read|new)-[a-z]{2,40}))$"
 )
 _COMMAND_PLACE = re.compile(
-    r"(?:^|[|;&({`\"'\\/=@]\s{0,4}|\s(?:sudo|then|do|else|exec|call|start|time|env|nohup|xargs|/[ckr]|-[a-z]{0,4}c)\s{1,4}[\"']?)$"
+    r"(?:^|[|;&({`\"'\\/=@]\s{0,4}|\s(?:--|sudo|then|do|else|exec|call|start|time|env|nohup|xargs|/[ckr]|-[a-z]{0,4}c)\s{1,4}[\"']?)$"
 )
 
 
@@ -167,6 +168,7 @@ def _of_tool(line: str, start: int, end: int, tool: Tool) -> Generator[Secret, N
 
 
 def _flags(line: str, at: int, stop: int, pattern: re.Pattern[str], tool: Tool) -> Iterator[Secret]:
+    strong = frozenset({"strong"} if tool.strong else ())
     while at < stop:
         # A value may reach beyond the command's end (a quoted `;`), but its flag must stand within it.
         match = pattern.search(line, at)
@@ -176,29 +178,36 @@ def _flags(line: str, at: int, stop: int, pattern: re.Pattern[str], tool: Tool) 
         text = match[0].lower()
         if any(text.startswith(no) for no in tool.not_after):
             continue
-        checks = {"flag"} if len(text.split(None, 1)) > 1 else set()
-        if checks and not tool.part and _value(match)[:1] in ("-", "/"):
+        flag = len(text.split(None, 1)) > 1
+        if flag and not tool.part and _value(match)[:1] in ("-", "/"):
             # `-r -P secret`: the value is the next flag.
             at = match.start() + 1
         if not tool.part:
-            yield from _secrets(line, match, tool.kind, frozenset(checks | ({"strong"} if tool.strong else set())))
+            yield from _secrets(line, match, tool.kind, strong | ({"flag"} if flag else set()))
             continue
         for secret in _secrets(line, match, tool.kind, frozenset({"part"})):
             inner = line.find(tool.part, secret.start, secret.end) + 1
             rest = line[inner : secret.end]
-            if inner and rest and not (rest.startswith("//") or _is_none(rest, tool.kind, frozenset(), "")):
+            if inner and rest and not (rest.startswith("//") or _is_none(rest, tool.kind, strong, "")):
                 yield Secret(secret.kind, inner, secret.end)
         if tool.first:
             return
 
 
 def _of_generic(line: str, lower: str, generic: Generic) -> Iterator[Secret]:
-    for match in generic.pattern.finditer(lower if generic.folded else line):
+    at = 0
+    text = lower if generic.folded else line
+    while match := generic.pattern.search(text, at):
+        at = max(match.end(), match.start() + 1)
         if generic.not_before and lower[max(0, match.start() - 24) : match.start()].endswith(generic.not_before):
             continue
         if "assignment" in generic.checks and not _is_assignment(line, match):
             continue
-        yield from _secrets(line, match, generic.kind, generic.checks)
+        found = list(_secrets(line, match, generic.kind, generic.checks))
+        if not found and _value(match):
+            # s/PASSWORD=.*/PASSWORD=x/: what is no value may hold another name and its value.
+            at = match.end() - len(_value(match))
+        yield from found
 
 
 def _is_assignment(line: str, match: re.Match[str]) -> bool:
@@ -212,6 +221,10 @@ def _is_assignment(line: str, match: re.Match[str]) -> bool:
     if text.startswith("pwd:") and before not in "/-" and text[4:5] not in "\"'\\":
         return False
     if ":" in text[: len(text) - len(value)] and (before in ("<", ":") or _is_variable(line, start)):
+        return False
+    if text.startswith("passwd:") and before == "/":
+        return False
+    if len(value) < 3 and value.isdigit():
         return False
     if "/p" in line and _PROMPT.search(line, max(0, start - 60), start):
         return False
@@ -255,9 +268,9 @@ def _is_none(value: str, kind: str, checks: frozenset[str], before: str) -> bool
     if value[0].isspace() or _PATTERN.match(value) or _LIST.match(value):
         return True
     # In single quotes a dollar is a dollar, unless the line around is in double quotes: passwords, not tokens.
-    if _REFERENCE.match(value) and not (before == "'" and value[0] == "$" and value[1:2] not in "({" and kind != "token"):
+    if kind != "hash" and _REFERENCE.match(value) and not (before == "'" and value[0] == "$" and value[1:2] not in "({" and kind != "token"):
         return True
-    if "flag" in checks and len(value) < 4 and value.isdigit():
+    if "flag" in checks and (len(value) < 2 or (len(value) < 4 and value.isdigit())):
         return True
     if "flag" in checks and value[0] in "-/" and before not in ("\"", "'"):
         return True
@@ -267,12 +280,14 @@ def _is_none(value: str, kind: str, checks: frozenset[str], before: str) -> bool
         return True
     if "random" in checks and (_GUID.match(value) or value.isdigit() or not _is_strong(value) or value.count("/") > 1):
         return True
+    if "mixed" in checks and not (_MIXED.search(value) and _is_strong(value)):
+        return True
     return "strong" in checks and not _is_strong(value)
 
 
 def _is_strong(value: str) -> bool:
     """Whether a value looks like a secret where its place alone does not say so."""
-    return len(value) >= 6 and not (_WORD.match(value) or _PLAIN_NUMBER.match(value) or _FILE.match(value) or "://" in value or " " in value)
+    return len(value) >= 6 and not (_WORD.match(value) or _PLAIN_NUMBER.match(value) or _FILE.match(value) or "://" in value or " " in value or value.count("/") > 1)
 
 
 def _accepted(line: str, candidates: Iterator[Secret]) -> list[Secret]:

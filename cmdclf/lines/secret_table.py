@@ -20,11 +20,14 @@ __all__ = ["Generic", "SecretTable", "Tool", "secret_table"]
 # again.
 _IN = r"(?:[^{0}\r\n<]|<(?!secret:)){{1,8192}}"
 _DOUBLE, _SINGLE, _ESCAPED = (_IN.format(c).replace("{1,", "{{1,").replace("92}", "92}}") for c in ('"', "'", '"\\\\`'))
+_REST = r"[^\s\"'|;<>&()`]{0,8192}"
 _VALUE = (
     rf"(?:[\\`]{{{{1,3}}}}\"(?P<{{0}}1>{_ESCAPED})[\\`]{{{{1,3}}}}\"|\"(?P<{{0}}2>{_DOUBLE})\"|\$?'(?P<{{0}}3>{_SINGLE})'"
     rf"|\"\"(?!\s)(?P<{{0}}5>{_DOUBLE})\"\"|''(?!\s)(?P<{{0}}6>{_SINGLE})''|[\\`]{{{{1,3}}}}'(?P<{{0}}7>{_SINGLE})'"
     r"|[\\`]{{0,3}}[\"']{{0,2}}<secret:[a-z]{{1,20}}>|(?P<{0}4>[^\s\"'|;<>&()\\`,][^\s\"'|;<>&()`]{{0,8192}}))"
 )
+# As an option's value; there an ampersand within a word is a part of it.
+_FLAG_VALUE = _VALUE.format("s").replace(_REST, _REST[:-8].join(("(?:", r"|&(?![\s&]|$))")) + "{0,8192}")
 _KINDS = frozenset({"password", "token", "key", "hash", "jwt"})
 # Between a name and its value: name=value, "name": "value", name:value, $d['name'] = 'value'.
 _IS = (
@@ -80,7 +83,7 @@ class Tool:
         """Each finds flags with their values."""
         found = [_pattern(p) for p in self.anywhere]
         if self.after:
-            found.append(re.compile(_BEFORE + "(?:" + "|".join(map(_flag, self.after)) + ")" + _VALUE.format("s")))
+            found.append(re.compile(_BEFORE + "(?:" + "|".join(map(_flag, self.after)) + ")" + _FLAG_VALUE))
         return tuple(found)
 
     @cached_property
