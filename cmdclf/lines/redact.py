@@ -38,18 +38,20 @@ _OWN = re.compile(r"(?:[^\"'|;&\r\n]+|\"[^\"]*\"|'[^']*'|[\"'])*")
 _MAX_OWN = 8192
 # References name a secret and are none: $PASS, ${PASS}, $(cat f), %PASS%, {{ pass }}, #{pass}, @file, env:PASS, op://x.
 _REFERENCE = re.compile(
-    r"\$[A-Za-z_{(:?@*!0-9]|%%?\w[^%\s]{0,64}%?$|%[^%\s]{1,64}%|![A-Za-z_]\w{0,63}!|\{\{|#\{|\$\{\{|@[\w./\\~:-]+$|<[^<>]{0,80}>$"
+    r"\\?\$[A-Za-z_{(:?@*!0-9]|`|%~?\d|%%?\w[^%\s]{0,64}%?$|%[^%\s]{1,64}%|![A-Za-z_]\w{0,63}!|\{\{|#\{|\$\{\{|@[\w./\\~:-]+$|<[^<>]{0,80}>$"
     r"|(?i:env|file|fd|stdin|prompt|ask|vault|ssm|arn|kms|secret|keyring|cmd|id|from|projects/|op://|keyvault|configmap)[:=]"
-    r"|op://|(?i:(?:your|my|the|some|enter|insert|change)[_-]?(?:\w{0,20}[_-])?(?:password|token|secret|key|here)\w{0,8}$)"
+    r"|op://|os\.(?:environ|getenv)|process\.env|ENV\[|(?:args|self|settings|config|req|opts)\.\w|getenv\("
+    r"|(?i:(?:your|my|the|some|enter|insert|change)[_-]?(?:\w{0,20}[_-])?(?:password|token|secret|key|here)\w{0,8}$)"
 )
 # Regular expressions, code and words that stand for a value: .*, [^&]+, PASSWORD, ^PASS^, [guid]::NewGuid.
 _PATTERN = re.compile(
-    r"\.[*+]|\[\^|\(\?|\\[wSsd]|[A-Z_]{0,20}(?:PASSWORD|PASSWD|PASS|PWD|TOKEN|SECRET|KEY|HASH|FILE\d)$"
+    r"\.[*+]|\[\^|\(\?|\\[wSsd]|[A-Z_]{0,20}(?:PASSWORD|PASSWD|PASS|PWD|TOKEN|SECRET|KEY|HASH|FILE\d)$|[A-Z]{2,20}(?:_[A-Z]{1,20}){1,4}$|[A-Za-z]:$"
     r"|\^[A-Z]{2,20}\^|\[[\w.]{1,60}\]::|\{\}$|S-1-5-|=|/\W?$|(?:true|false|null|none)\W"
 )
-_LIST = re.compile(r"[\w./\\~:-]{1,200}\.(?:txt|lst|list|dic|csv|keychain|keychain-db)$")
+_LIST = re.compile(r"[\w./\\~:-]{1,200}\.(?:txt|lst|list|dic|csv|keychain|keychain-db|creds|7z|zip|rar|t?gz|log|xml|json|exe|dll|ps1|kdbx|config)$")
 _PROMPT = re.compile(r"set\s{1,4}/p\s{1,4}[\"']?\w{0,40}$", re.IGNORECASE)
 _NEXT_OPTION = re.compile(r",(?=[A-Za-z][\w.-]{0,40}=)")
+_LOWER_PATH = re.compile(r"[a-z]+(?:/[a-z_-]+)+$")
 _MASK = re.compile(r"(?i:x+|[!*]+|\.+|#+|_+|•+|<\w+>)$")
 _PATH = re.compile(
     r"(?:~|\.{1,2})[/\\]|[A-Za-z]:[\\/]|\\\\|/(?:etc|home|run|var|opt|usr|tmp|root|mnt|dev|srv|app|data|secrets?|proc|Users|"
@@ -58,8 +60,11 @@ _PATH = re.compile(
 _FILE = re.compile(r"[\w./\\~${}%:-]{1,200}\.(?:pem|key|ppk|p12|pfx|jks|crt|cer|txt|json|ya?ml|env|conf|ini|pub|gpg|asc|pass|secret|py|sh)$")
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _MIXED = re.compile(r"[A-Za-z].*[\d!@#$%^+~]|[\d!@#$%^+~].*[A-Za-z]")
+_MIXED_CASE = re.compile(r"[A-Z].*[a-z]|[a-z].*[A-Z]|\d.*[A-Za-z]|[A-Za-z].*\d|[!@#$%^+~]")
+_SPECIAL = re.compile(r"[!@#$%^+~]")
+_ADDRESS = re.compile(r"[a-z.]+@[a-z.]+$")
 _PLAIN_NUMBER = re.compile(r"[\d.,:/-]*$")
-_WORD = re.compile(r"[A-Za-z]{1,32}$|[a-z]+(?:[-_.:][a-z]+)*[-_.]?(?:v?\d{1,4}(?:[.-]\d{1,6})*)?$")
+_WORD = re.compile(r"[a-z]{1,32}$|[A-Z]{1,32}$|[A-Z][a-z]{1,31}$|[a-z]+(?:[-_.:][a-z]+)*[-_.]?(?:v?\d{1,4}(?:[.-]\d{1,6})*)?$")
 _CMDLET = re.compile(
     r"(?:[A-Z][a-z]{1,20}-[A-Z][A-Za-z]{1,40}|(?i:(?:convertto|convertfrom|get|read|new)-[a-z]{2,40}))$"
 )
@@ -182,6 +187,9 @@ def _flags(line: str, at: int, stop: int, pattern: re.Pattern[str], tool: Tool) 
         if flag and not tool.part and _value(match)[:1] in ("-", "/"):
             # `-r -P secret`: the value is the next flag.
             at = match.start() + 1
+        if text[:3] == "-p " and len(text) < 9 and text[3:].strip().isdigit():
+            # A port or a process.
+            continue
         if not tool.part:
             yield from _secrets(line, match, tool.kind, strong | ({"flag"} if flag else set()))
             continue
@@ -274,12 +282,18 @@ def _is_none(value: str, kind: str, checks: frozenset[str], before: str) -> bool
         return True
     if "flag" in checks and value[0] in "-/" and before not in ("\"", "'"):
         return True
+    if kind == "key" and _LOWER_PATH.match(value):
+        return True
     if kind in ("key", "token") and _FILE.match(value):
         return True
     if "long" in checks and (len(value) < 4 or (len(value) < 8 and value.isdigit())):
         return True
     if "random" in checks and (_GUID.match(value) or value.isdigit() or not _is_strong(value) or value.count("/") > 1):
         return True
+    if "likely" in checks:
+        return not (_is_strong(value.replace(" ", "")) and _MIXED_CASE.search(value)) or "assword" in value
+    if "special" in checks:
+        return not (_is_strong(value) and _SPECIAL.search(value) and _MIXED.search(value)) or "{" in value
     if "mixed" in checks and not (_MIXED.search(value) and _is_strong(value)):
         return True
     return "strong" in checks and not _is_strong(value)
@@ -287,7 +301,7 @@ def _is_none(value: str, kind: str, checks: frozenset[str], before: str) -> bool
 
 def _is_strong(value: str) -> bool:
     """Whether a value looks like a secret where its place alone does not say so."""
-    return len(value) >= 6 and not (_WORD.match(value) or _PLAIN_NUMBER.match(value) or _FILE.match(value) or "://" in value or " " in value or value.count("/") > 1)
+    return len(value) >= 6 and not (_WORD.match(value) or _ADDRESS.match(value) or _PLAIN_NUMBER.match(value) or _FILE.match(value) or "://" in value or " " in value or value.count("/") > 1)
 
 
 def _accepted(line: str, candidates: Iterator[Secret]) -> list[Secret]:
