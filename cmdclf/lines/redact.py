@@ -45,7 +45,7 @@ _REFERENCE = re.compile(
 )
 # Regular expressions, code and words that stand for a value: .*, [^&]+, PASSWORD, ^PASS^, [guid]::NewGuid.
 _PATTERN = re.compile(
-    r"\.[*+]|\[\^|\(\?|\\[wSsd]|[A-Z_]{0,20}(?:PASSWORD|PASSWD|PASS|PWD|TOKEN|SECRET|KEY|HASH|FILE\d)$|[A-Z]{2,20}(?:_[A-Z]{1,20}){1,4}$|[A-Za-z]:$"
+    r"\.[*+]|\[\^|\(\?|\\[wSsd]|[A-Z_]{0,20}(?:PASSWORD|PASSWD|PASS|PWD|TOKEN|SECRET|KEY|HASH|FILE\d|FUZ\d?Z)$|[A-Z]{2,20}(?:_[A-Z]{1,20}){1,4}$|[A-Za-z]:$"
     r"|\^[A-Z]{2,20}\^|\[[\w.]{1,60}\]::|\{\}$|S-1-5-|=|/\W?$|(?:true|false|null|none)\W"
 )
 _LIST = re.compile(r"[\w./\\~:-]{1,200}\.(?:txt|lst|list|dic|csv|keychain|keychain-db|creds|7z|zip|rar|t?gz|log|xml|json|exe|dll|ps1|kdbx|config)$")
@@ -191,7 +191,8 @@ def _flags(line: str, at: int, stop: int, pattern: re.Pattern[str], tool: Tool) 
             # A port or a process.
             continue
         if not tool.part:
-            yield from _secrets(line, match, tool.kind, strong | ({"flag"} if flag else set()))
+            for secret in _secrets(line, match, tool.kind, strong | ({"flag"} if flag else set())):
+                yield _to_quote(line, match.start(), secret)
             continue
         for secret in _secrets(line, match, tool.kind, frozenset({"part"})):
             inner = line.find(tool.part, secret.start, secret.end) + 1
@@ -200,6 +201,15 @@ def _flags(line: str, at: int, stop: int, pattern: re.Pattern[str], tool: Tool) 
                 yield Secret(secret.kind, inner, secret.end)
         if tool.first:
             return
+
+
+def _to_quote(line: str, flag: int, secret: Secret) -> Secret:
+    """`"-psecret words"`: where the quote stands before the flag, the value goes on to the closing one."""
+    quote = line[flag - 1 : flag]
+    if quote not in ('"', "'") or line[secret.start - 1] in "\"'":
+        return secret
+    end = line.find(quote, secret.end, secret.end + 200)
+    return Secret(secret.kind, secret.start, end) if end > 0 and "<secret:" not in line[secret.end : end] else secret
 
 
 def _of_generic(line: str, lower: str, generic: Generic) -> Iterator[Secret]:
@@ -215,6 +225,9 @@ def _of_generic(line: str, lower: str, generic: Generic) -> Iterator[Secret]:
         if not found and _value(match):
             # s/PASSWORD=.*/PASSWORD=x/: what is no value may hold another name and its value.
             at = match.end() - len(_value(match))
+        elif found:
+            # a.password=x,b.password=y: what follows the value may be another name.
+            at = max(found[-1].end, match.start() + 1)
         yield from found
 
 
@@ -231,6 +244,8 @@ def _is_assignment(line: str, match: re.Match[str]) -> bool:
     if ":" in text[: len(text) - len(value)] and (before in ("<", ":") or _is_variable(line, start)):
         return False
     if text.startswith("passwd:") and before == "/":
+        return False
+    if text.startswith("token:") and text[6:7] not in "\"'\\" and not _is_strong(value):
         return False
     if len(value) < 3 and value.isdigit():
         return False
