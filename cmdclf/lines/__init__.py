@@ -5,6 +5,7 @@ from __future__ import annotations
 from cmdclf.lines.decode import KINDS, Decoded, DecodedBatch, Layer, decode_batch, decode_layers, decode_line, suspects
 from cmdclf.lines.mask import mask
 from cmdclf.lines.platform import guess_platform
+from cmdclf.lines.hidden_secrets import Shown, redact_hidden, redact_hidden_batch
 from cmdclf.lines.redact import Redacted, Secret, redact, redact_batch, redact_many
 from cmdclf.lines.tokenise import tokenise
 
@@ -15,6 +16,7 @@ __all__ = [
     "Layer",
     "Redacted",
     "Secret",
+    "Shown",
     "decode_batch",
     "decode_layers",
     "decode_line",
@@ -22,6 +24,8 @@ __all__ = [
     "mask",
     "redact",
     "redact_batch",
+    "redact_hidden",
+    "redact_hidden_batch",
     "redact_many",
     "suspects",
     "tokenise",

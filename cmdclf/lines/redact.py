@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cmdclf.lines.secret_table import Generic, Program, SecretTable, Tool, secret_table
+from cmdclf.lines.secret_table import Generic, Tool, secret_table
 
 __all__ = ["Redacted", "Secret", "redact", "redact_batch", "redact_many"]
 
@@ -35,33 +36,95 @@ _PLACEHOLDER = re.compile(r"<secret:[a-z]{1,20}>")
 # A program's own command ends at a pipe or a list operator outside quotes.
 _OWN = re.compile(r"(?:[^\"'|;&\r\n]+|\"[^\"]*\"|'[^']*'|[\"'])*")
 _MAX_OWN = 8192
-# References name a secret and are none: $PASS, ${PASS}, $(cat f), %PASS%, {{ pass }}, @file, env:PASS, file:path.
+# References name a secret and are none: $PASS, ${PASS}, $(cat f), %PASS%, {{ pass }}, #{pass}, @file, env:PASS, op://x.
 _REFERENCE = re.compile(
-    r"\$[A-Za-z_{(:?@*!0-9]|%[^%\s]{1,64}%$|![A-Za-z_]\w{0,63}!$|\{\{|\$\{\{|@[\w./\\-]+$|(?i:env|file|fd|stdin|prompt|ask):"
+    r"\\?\$[A-Za-z_{(:?@*!0-9]|`|%~?\d|%%?\w[^%\s]{0,64}%?$|%[^%\s]{1,64}%|![A-Za-z_]\w{0,63}!|\{\{|#\{|\$\{\{|@[\w./\\~:-]+$|<[^<>]{0,80}>$"
+    r"|(?i:env|file|fd|stdin|prompt|ask|vault|ssm|arn|kms|secret|keyring|cmd|id|from|projects/|op://|keyvault|configmap)[:=]"
+    r"|op://|os\.(?:environ|getenv)|process\.env|ENV\[|(?:args|self|settings|config|req|opts)\.\w|getenv\("
+    r"|(?i:(?:your|my|the|some|enter|insert|change)[_-]?(?:\w{0,20}[_-])?(?:password|token|secret|key|here)\w{0,8}$)"
 )
+# Regular expressions, code and words that stand for a value: .*, [^&]+, PASSWORD, ^PASS^, [guid]::NewGuid.
+_PATTERN = re.compile(
+    r"\.[*+]|\[\^|\(\?|\\[wSsd]|[A-Z_]{0,20}(?:PASSWORD|PASSWD|PASS|PWD|TOKEN|SECRET|KEY|HASH|FILE\d|FUZ\d?Z)$|[A-Z]{2,20}(?:_[A-Z]{1,20}){1,4}$|[A-Za-z]:$"
+    r"|\^[A-Z]{2,20}\^|\[[\w.]{1,60}\]::|\{\}$|S-1-5-|=|/\W?$|(?:true|false|null|none)\W"
+)
+_LIST = re.compile(r"[\w./\\~:-]{1,200}\.(?:txt|lst|list|dic|csv|keychain|keychain-db|creds|7z|zip|rar|t?gz|log|xml|json|exe|dll|ps1|kdbx|config)$")
+_PROMPT = re.compile(r"set\s{1,4}/p\s{1,4}[\"']?\w{0,40}$", re.IGNORECASE)
+_NEXT_OPTION = re.compile(r",(?=[A-Za-z][\w.-]{0,40}=)")
+_LOWER_PATH = re.compile(r"[a-z]+(?:/[a-z_-]+)+$")
+_MASK = re.compile(r"(?i:x+|[!*]+|\.+|#+|_+|•+|<\w+>)$")
+_PATH = re.compile(
+    r"(?:~|\.{1,2})[/\\]|[A-Za-z]:[\\/]|\\\\|/(?:etc|home|run|var|opt|usr|tmp|root|mnt|dev|srv|app|data|secrets?|proc|Users|"
+    r"Library|private|Volumes|vault|keys?|certs?|config|workspace|sys|boot|builds?|System|Applications)(?:/|$)"
+)
+_FILE = re.compile(r"[\w./\\~${}%:-]{1,200}\.(?:pem|key|ppk|p12|pfx|jks|crt|cer|txt|json|ya?ml|env|conf|ini|pub|gpg|asc|pass|secret|py|sh)$")
+_GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_MIXED = re.compile(r"[A-Za-z].*[\d!@#$%^+~]|[\d!@#$%^+~].*[A-Za-z]")
+_MIXED_CASE = re.compile(r"[A-Z].*[a-z]|[a-z].*[A-Z]|\d.*[A-Za-z]|[A-Za-z].*\d|[!@#$%^+~]")
+_SPECIAL = re.compile(r"[!@#$%^+~]")
+_ADDRESS = re.compile(r"[a-z.]+@[a-z.]+$")
+_PLAIN_NUMBER = re.compile(r"[\d.,:/-]*$")
+_WORD = re.compile(r"[a-z]{1,32}$|[A-Z]{1,32}$|[A-Z][a-z]{1,31}$|[a-z]+(?:[-_.:][a-z]+)*[-_.]?(?:v?\d{1,4}(?:[.-]\d{1,6})*)?$")
 _CMDLET = re.compile(
     r"(?:[A-Z][a-z]{1,20}-[A-Z][A-Za-z]{1,40}|(?i:(?:convertto|convertfrom|get|read|new)-[a-z]{2,40}))$"
 )
-_WORD = re.compile(r"[\w.:+-]+")
-_SUFFIX = re.compile(r"^impacket-|\.(?:exe|py|com)$")
 _COMMAND_PLACE = re.compile(
-    r"(?:^|[|;&({`\"'\\/=]\s{0,4}|\s(?:sudo|then|do|else|exec|call|start|time|env|nohup|xargs|/[ckr]|-[a-z]{0,4}c)\s{1,4}[\"']?)$"
+    r"(?:^|[|;&({`\"'\\/=@]\s{0,4}|\s(?:--|sudo|then|do|else|exec|call|start|time|env|nohup|xargs|/[ckr]|-[a-z]{0,4}c)\s{1,4}[\"']?)$"
 )
 
 
-def redact(line: str, platform: str | None = None) -> Redacted:
+def redact(line: str, platform: str | None = None, *, gated: bool = True) -> Redacted:
     """The line with passwords, tokens, keys, hashes and JSON web tokens replaced by `<secret:KIND>`.
 
     Idempotent; a line without secrets comes back unchanged; references (`$PASS`, `%PASS%`) are no secrets. Found by a
     table of where each program takes its secrets plus forms that speak for themselves (name=value, URL user info,
-    known token prefixes). Linear in the length of the line; never raises on any text.
+    known token prefixes). Linear in the length of the line; never raises on any text. Sees plain text only: see
+    `redact_hidden` for what a line encodes.
 
     Args:
         line: the command line.
         platform: not used yet; the table holds for all platforms.
+        gated: False tries every entry of the table. The result is the same; it is there to test that.
     """
     del platform
-    spans = _accepted(line, _candidates(line, secret_table()))
+    table = secret_table()
+    return _redacted(line, table.gate.of_text(line) if gated else range(len(table.entries)))
+
+
+def redact_batch(arr: pa.StringArray) -> tuple[pa.StringArray, pa.ListArray]:
+    """Redacted lines and the kinds of secrets in each.
+
+    Args:
+        arr: (n,) string; nulls stay null.
+
+    Returns:
+        (n,) string and (n,) list<string>, null where the line is null. Most lines cost one compiled pass over their
+        bytes; only those that can hold a secret are looked at one by one.
+    """
+    texts = arr.cast(pa.string())
+    rows: list[int] = []
+    replaced: list[str] = []
+    kinds: list[list[str] | None] = [[] if valid else None for valid in texts.is_valid().to_pylist()]
+    for row, entries in secret_table().gate.of_lines(texts):
+        result = _redacted(texts[row].as_py(), entries)
+        if result.found:
+            rows.append(row)
+            replaced.append(result.text)
+            kinds[row] = [secret.kind for secret in result.found]
+    if rows:
+        mask = np.zeros(len(texts), np.bool_)
+        mask[rows] = True
+        texts = pc.replace_with_mask(texts, pa.array(mask), pa.array(replaced, pa.string()))
+    return texts, pa.array(kinds, pa.list_(pa.string()))
+
+
+def redact_many(arr: pa.StringArray) -> pa.StringArray:
+    """(n,) string: each line as `redact` gives it; nulls stay null."""
+    return redact_batch(arr)[0]
+
+
+def _redacted(line: str, entries: Sequence[int]) -> Redacted:
+    spans = _accepted(line, _candidates(line, entries)) if entries else []
     if not spans:
         return Redacted(line, ())
     out: list[str] = []
@@ -72,66 +135,34 @@ def redact(line: str, platform: str | None = None) -> Redacted:
     return Redacted("".join((*out, line[end:])), tuple(spans))
 
 
-def redact_batch(arr: pa.StringArray) -> tuple[pa.StringArray, pa.ListArray]:
-    """Redacted lines and the kinds of secrets in each.
-
-    Args:
-        arr: (n,) string; nulls stay null.
-
-    Returns:
-        (n,) string and (n,) list<string>, null where the line is null. Most lines cost one RE2 scan of the Arrow
-        buffer; only those that can hold a secret are looked at one by one.
-    """
-    texts = arr.cast(pa.string())
-    candidate = pc.match_substring_regex(texts, secret_table().prefilter)
-    rows = pc.indices_nonzero(pc.fill_null(candidate, False))
-    results = [redact(line) for line in texts.take(rows).to_pylist()]
-    replaced = [result.text if result.found else None for result in results]
-    kinds: list[list[str] | None] = [[] if valid else None for valid in texts.is_valid().to_pylist()]
-    for row, result in zip(rows.to_pylist(), results, strict=True):
-        kinds[row] = [secret.kind for secret in result.found]
-    if results:
-        mask = pc.fill_null(candidate, False)
-        new = pc.coalesce(pa.array(replaced, pa.string()), texts.take(rows))
-        texts = pc.replace_with_mask(texts, mask, new)
-    return texts, pa.array(kinds, pa.list_(pa.string()))
-
-
-def redact_many(arr: pa.StringArray) -> pa.StringArray:
-    """(n,) string: each line as `redact` gives it; nulls stay null."""
-    return redact_batch(arr)[0]
-
-
-def _candidates(line: str, table: SecretTable) -> Iterator[Secret]:
+def _candidates(line: str, entries: Sequence[int]) -> Iterator[Secret]:
     lower = line.lower()
     if len(lower) != len(line):
         # A few letters change their length when lower-cased; offsets must be those of the line.
         lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in line)
-    for word in sorted({_SUFFIX.sub("", w) for w in _WORD.findall(lower)} & table.programs.keys()):
-        for program in table.programs[word]:
-            if any(hint in lower for hint in program.hints):
-                yield from _of_program(line, lower, program)
-    for generic in table.generics:
-        if any(literal in lower for literal in generic.literals):
-            yield from _of_generic(line, generic)
+    table = secret_table().entries
+    for number in entries:
+        entry = table[number]
+        yield from _of_tool_everywhere(line, lower, entry) if isinstance(entry, Tool) else _of_generic(line, lower, entry)
 
 
-def _of_program(line: str, lower: str, program: Program) -> Iterator[Secret]:
+def _of_tool_everywhere(line: str, lower: str, tool: Tool) -> Iterator[Secret]:
     # A name that occurs again inside its own command must not be scanned again: that would be quadratic.
-    scanned = [0] * len(program.tools)
-    for match in program.place.finditer(lower):
-        for n, tool in enumerate(program.tools):
-            if match.start() < scanned[n]:
-                continue
-            if not tool.command or _COMMAND_PLACE.search(lower, max(0, match.start() - 24), match.start()):
-                scanned[n] = yield from _of_tool(line, match.start(), match.end(), tool)
+    scanned = 0
+    for match in tool.place.finditer(lower):
+        if match.start() < scanned:
+            continue
+        if tool.hints and not tool.after and not any(hint in lower for hint in tool.hints):
+            return
+        if not tool.command or _COMMAND_PLACE.search(lower, max(0, match.start() - 24), match.start()):
+            scanned = yield from _of_tool(line, match.start(), match.end(), tool)
 
 
 def _of_tool(line: str, start: int, end: int, tool: Tool) -> Generator[Secret, None, int]:
     for pattern in tool.positions:
         match = pattern.match(line, end)
         if match:
-            yield from _secrets(match, tool.kind, "flag")
+            yield from _secrets(line, match, tool.kind, frozenset({"flag"}))
     if not tool.flags:
         return start + 1
     own = _OWN.match(line, end, end + _MAX_OWN)
@@ -142,6 +173,7 @@ def _of_tool(line: str, start: int, end: int, tool: Tool) -> Generator[Secret, N
 
 
 def _flags(line: str, at: int, stop: int, pattern: re.Pattern[str], tool: Tool) -> Iterator[Secret]:
+    strong = frozenset({"strong"} if tool.strong else ())
     while at < stop:
         # A value may reach beyond the command's end (a quoted `;`), but its flag must stand within it.
         match = pattern.search(line, at)
@@ -151,62 +183,140 @@ def _flags(line: str, at: int, stop: int, pattern: re.Pattern[str], tool: Tool) 
         text = match[0].lower()
         if any(text.startswith(no) for no in tool.not_after):
             continue
-        for secret in _secrets(match, tool.kind, "flag" if len(text.split(None, 1)) > 1 else ""):
-            if not tool.part:
-                yield secret
-                continue
-            inner = line.find(tool.part, secret.start, secret.end)
-            if inner >= 0 and inner + 1 < secret.end:
-                yield Secret(secret.kind, inner + 1, secret.end)
+        flag = len(text.split(None, 1)) > 1
+        if flag and not tool.part and _value(match)[:1] in ("-", "/"):
+            # `-r -P secret`: the value is the next flag.
+            at = match.start() + 1
+        if text[:3] == "-p " and len(text) < 9 and text[3:].strip().isdigit():
+            # A port or a process.
+            continue
+        if not tool.part:
+            for secret in _secrets(line, match, tool.kind, strong | ({"flag"} if flag else set())):
+                yield _to_quote(line, match.start(), secret)
+            continue
+        for secret in _secrets(line, match, tool.kind, frozenset({"part"})):
+            inner = line.find(tool.part, secret.start, secret.end) + 1
+            rest = line[inner : secret.end]
+            if inner and rest and not (rest.startswith("//") or _is_none(rest, tool.kind, strong, "")):
+                yield Secret(secret.kind, inner, secret.end)
         if tool.first:
             return
 
 
-def _of_generic(line: str, generic: Generic) -> Iterator[Secret]:
-    for match in generic.pattern.finditer(line):
-        if "assignment" in generic.checks and not _is_assignment(match):
+def _to_quote(line: str, flag: int, secret: Secret) -> Secret:
+    """`"-psecret words"`: where the quote stands before the flag, the value goes on to the closing one."""
+    quote = line[flag - 1 : flag]
+    if quote not in ('"', "'") or line[secret.start - 1] in "\"'":
+        return secret
+    end = line.find(quote, secret.end, secret.end + 200)
+    return Secret(secret.kind, secret.start, end) if end > 0 and "<secret:" not in line[secret.end : end] else secret
+
+
+def _of_generic(line: str, lower: str, generic: Generic) -> Iterator[Secret]:
+    at = 0
+    text = lower if generic.folded else line
+    while match := generic.pattern.search(text, at):
+        at = max(match.end(), match.start() + 1)
+        if generic.not_before and lower[max(0, match.start() - 24) : match.start()].endswith(generic.not_before):
             continue
-        yield from _secrets(match, generic.kind, "flag" if "flag" in generic.checks else "")
+        if "assignment" in generic.checks and not _is_assignment(line, match):
+            continue
+        found = list(_secrets(line, match, generic.kind, generic.checks))
+        if not found and _value(match):
+            # s/PASSWORD=.*/PASSWORD=x/: what is no value may hold another name and its value.
+            at = match.end() - len(_value(match))
+        elif found:
+            # a.password=x,b.password=y: what follows the value may be another name.
+            at = max(found[-1].end, match.start() + 1)
+        yield from found
 
 
-def _is_assignment(match: re.Match[str]) -> bool:
+def _is_assignment(line: str, match: re.Match[str]) -> bool:
     """`PWD=/home/x` is a working directory; `$p = Get-Secret` and `token = foo(` are code; `token:` ends many words."""
+    start, end = match.span()
     value = _value(match)
-    name = match[0][:3].lower()
-    before = match.string[match.start() - 1 : match.start()] if match.start() else ""
-    if (name == "pwd" and value[:1] in "/\\.~") or value.lower().startswith(("http://", "https://")):
+    text = match[0].lower()
+    before = line[start - 1 : start] if start else ""
+    if value.lower().startswith((":", "http://", "https://")):
         return False
-    rest = match.string[match.end() : match.end() + 1]
-    if ":" in match[0] and (before in ("<", ":") or (name == "pwd" and before not in "/-")):
+    if text.startswith("pwd:") and before not in "/-" and text[4:5] not in "\"'\\":
         return False
-    return not (value.startswith("[") or rest == "(")
+    if ":" in text[: len(text) - len(value)] and (before in ("<", ":") or _is_variable(line, start)):
+        return False
+    if text.startswith("passwd:") and before == "/":
+        return False
+    if text.startswith("token:") and text[6:7] not in "\"'\\" and not _is_strong(value):
+        return False
+    if len(value) < 3 and value.isdigit():
+        return False
+    if "/p" in line and _PROMPT.search(line, max(0, start - 60), start):
+        return False
+    return not (value.startswith("[") or line[end : end + 1] == "(")
+
+
+def _is_variable(line: str, start: int) -> bool:
+    """`-v "$PWD":/src`: the name is that of a variable whose value stands there."""
+    at = start
+    while at and start - at < 40 and (line[at - 1].isalnum() or line[at - 1] in "_{"):
+        at -= 1
+    return line[at - 1 : at] in ("$", "%") if at else False
 
 
 def _value(match: re.Match[str]) -> str:
     return next((v for k, v in match.groupdict().items() if k.startswith("s") and v), "")
 
 
-def _secrets(match: re.Match[str], kind: str, place: str) -> Iterator[Secret]:
-    for name, value in match.groupdict().items():
-        if not value or not name.startswith("s"):
+def _secrets(line: str, match: re.Match[str], kind: str, checks: frozenset[str]) -> Iterator[Secret]:
+    for name, found in match.groupdict().items():
+        if not found or not name.startswith("s"):
             continue
         start, end = match.span(name)
-        if match.string[end : end + 1] in ('"', "'") and value.endswith("\\"):
+        value = line[start:end]
+        if line[end : end + 1] in ('"', "'") and value.endswith("\\"):
             # The backslash belongs to the escaped quote behind it.
-            end = start + len(value.rstrip("\\"))
-            value = match.string[start:end]
-            if not value:
-                continue
-        single = match.string[start - 1 : start] == "'"
-        if _CMDLET.match(value):
-            continue
-        if value.lower() in secret_table().no_secrets or (
-            _REFERENCE.match(value) and not (single and value[0] == "$" and kind != "token")
-        ):
-            continue
-        if place == "flag" and value[0] in "-/" and match.string[start - 1 : start] not in "\"'":
-            continue
-        yield Secret(kind, start, end)
+            value = value.rstrip("\\")
+        if name.endswith("4") and "," in value:
+            # password=x,vers=3.0: options in a list.
+            value = _NEXT_OPTION.split(value, maxsplit=1)[0]
+        if value and not _is_none(value, kind, checks, line[start - 1 : start] if start else ""):
+            yield Secret(kind, start, start + len(value))
+
+
+def _is_none(value: str, kind: str, checks: frozenset[str], before: str) -> bool:
+    """Whether what stands in a secret's place is none: a reference, a mask, a path, code, another flag."""
+    if "part" in checks:
+        return False
+    if value.lower() in secret_table().no_secrets or _MASK.match(value) or _CMDLET.match(value) or _PATH.match(value):
+        return True
+    if value[0].isspace() or _PATTERN.match(value) or _LIST.match(value):
+        return True
+    # In single quotes a dollar is a dollar, unless the line around is in double quotes: passwords, not tokens.
+    if kind != "hash" and _REFERENCE.match(value) and not (before == "'" and value[0] == "$" and value[1:2] not in "({" and kind != "token"):
+        return True
+    if "flag" in checks and (len(value) < 2 or (len(value) < 4 and value.isdigit())):
+        return True
+    if "flag" in checks and value[0] in "-/" and before not in ("\"", "'"):
+        return True
+    if kind == "key" and _LOWER_PATH.match(value):
+        return True
+    if kind in ("key", "token") and _FILE.match(value):
+        return True
+    if "long" in checks and (len(value) < 4 or (len(value) < 8 and value.isdigit())):
+        return True
+    if "random" in checks and (_GUID.match(value) or value.isdigit() or not _is_strong(value) or value.count("/") > 1):
+        return True
+    if "likely" in checks:
+        return not (_is_strong(value.replace(" ", "")) and _MIXED_CASE.search(value)) or "assword" in value
+    if "special" in checks:
+        return not (_is_strong(value) and _SPECIAL.search(value) and _MIXED.search(value)) or "{" in value
+    if "mixed" in checks and not (_MIXED.search(value) and _is_strong(value)):
+        return True
+    return "strong" in checks and not _is_strong(value)
+
+
+def _is_strong(value: str) -> bool:
+    """Whether a value looks like a secret where its place alone does not say so."""
+    return len(value) >= 6 and not (_WORD.match(value) or _ADDRESS.match(value) or _PLAIN_NUMBER.match(value) or _FILE.match(value) or "://" in value or " " in value or value.count("/") > 1)
 
 
 def _accepted(line: str, candidates: Iterator[Secret]) -> list[Secret]:

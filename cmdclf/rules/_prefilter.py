@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from cmdclf.rules._automaton import Automaton, build_automaton
+from cmdclf.lines.automaton import Automaton, build_automaton
 from cmdclf.rules._required import required
 from cmdclf.rules.rule import Rule
 

@@ -17,7 +17,7 @@ __all__ = ["Automaton", "build_automaton"]
 
 @dataclass(frozen=True, slots=True)
 class Automaton:
-    """The arrays that `_kernels.scan` reads."""
+    """The arrays that the scans of the rules and of the secrets read."""
 
     classes: npt.NDArray[np.uint8]
     moves: npt.NDArray[np.uint32]
