@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cmdclf.classify.featurise import Featuriser
+from cmdclf.classify.grams import top_spans
 from cmdclf.classify.manifest import MANIFEST, verify_model
 from cmdclf.errors import ModelIntegrityError
 from cmdclf.lines import decode_layers, guess_platform
@@ -26,6 +27,8 @@ EXPLAINED = pa.schema([("layers", pa.list_(pa.string())), ("reasons", pa.list_(p
 #: Rows whose matrix is held at once.
 _ROWS = 4096
 _MODEL_FILE = "classifier.onnx"
+#: Characters of a word that an explanation shows.
+_WORD = 80
 
 
 def default_model_dir() -> Path:
@@ -169,7 +172,9 @@ class Scorer:
         Returns:
             `layers` list<string>: 'KIND: TEXT', outermost first. `reasons` list<string>: the behavioural checks that
             match the line or what it hides, each with how much the score falls without it, the largest first; then
-            those that only match an inner command. Takes about four times as long as `score`.
+            those that only match an inner command; then the words whose n-grams add most to the log-odds, where the
+            model has n-grams (in lower case, of the line or of its innermost layer, exact: the n-grams' score is the
+            sum of all such parts). Takes about four times as long as `score`.
         """
         lines, present = _filled(batch)
         layers = [
@@ -187,16 +192,29 @@ class Scorer:
             where = lines.column("platform").take(pa.array(owner))
             for k, column in zip(*np.nonzero(rules.match(texts, where)), strict=True):
                 reasons[owner[k]].setdefault(int(column), f"{rules.rules[column].title} (in an inner command)")
+        said = [list(row.values()) for row in reasons]
+        for row, text in zip(said, lines.column("command_line").to_pylist(), strict=True):
+            row += self._words(text)
         return pa.record_batch(
             [
                 pa.array([[f"{layer.kind}: {layer.text}" for layer in found] for found in layers], EXPLAINED[0].type),
                 pa.array(
-                    [list(row.values()) if known else [] for row, known in zip(reasons, present, strict=True)],
+                    [row if known else [] for row, known in zip(said, present, strict=True)],
                     EXPLAINED[1].type,
                 ),
             ],
             schema=EXPLAINED,
         )
+
+    def _words(self, text: str) -> list[str]:
+        """What the n-grams of a line's words add to its log-odds, in the classifier's own scale."""
+        grams = self.featuriser.grams
+        if grams is None:
+            return []
+        weight = self.manifest["calibration"]["beside"][0]
+        return [
+            f"the text '{word[:_WORD]}' ({weight * part:+.2f} log-odds)" for word, part in top_spans(*grams.spans(text))
+        ]
 
     def _run(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(self._session.run(["score"], {"features": matrix})[0], dtype=np.float32)

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from cmdclf.rules._automaton import Automaton, build_automaton
+from cmdclf.lines.automaton import Automaton, build_automaton
 from cmdclf.rules._required import frequency, needed
 from cmdclf.rules._spelling import glob_parts, spellings
 from cmdclf.rules.condition import (

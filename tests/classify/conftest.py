@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from cmdclf.classify import Classifier, Featuriser, aggregated_baseline, export_model, training_arrays
+from cmdclf.classify.grams import GramModel
 from cmdclf.features import FeatureMaker, load_embedder
 from cmdclf.telemetry import command_ids
 
@@ -54,10 +55,12 @@ class SmallModel:
         training = aggregated_baseline([], NoRules(), [labelled()])
         self.lines = training.select(["command_id", "platform", "command_line"]).combine_chunks()
         self.batch = self.lines.to_batches()[0]
-        self.featuriser = Featuriser(FeatureMaker(buckets=2**12).fit([self.batch]), load_embedder())
-        self.matrix = self.featuriser.matrix(self.batch)
         self.labels, _, groups = training_arrays(training)
-        self.classifier = Classifier(max_iter=20).fit(self.matrix, self.labels, groups=groups)
+        grams = GramModel().fit(self.batch["command_line"], self.labels)
+        maker = FeatureMaker(buckets=2**12).fit([self.batch])
+        self.featuriser = Featuriser(maker, load_embedder(), grams=grams)
+        self.matrix = self.featuriser.matrix(self.batch)
+        self.classifier = Classifier(max_iter=20, beside=1).fit(self.matrix, self.labels, groups=groups)
         self.folder = export_model(
             folder / "model",
             self.classifier,

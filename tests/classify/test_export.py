@@ -45,7 +45,7 @@ def test_the_folder_is_complete_listed_and_free_of_pickles(small):
     manifest = verify_model(small.folder)
     files = {p.relative_to(small.folder).as_posix() for p in small.folder.rglob("*") if p.is_file()}
     assert set(manifest["files"]) == files - {"manifest.json", "manifest.sha256"}
-    assert {p.rsplit(".", 1)[1] for p in files} == {"onnx", "json", "npy", "sha256"}
+    assert {p.rsplit(".", 1)[1] for p in files} == {"onnx", "json", "npy", "npz", "sha256"}
     assert manifest["name"] == "small"
     assert manifest["thresholds"].keys() == {"0.01", "0.001", "0.0001"}
     assert manifest["license"] == "Apache-2.0"
