@@ -1,6 +1,6 @@
 """The guard against a judge that obeys every injection, and what its vetoes cost on lines that are benign.
 
-    python benchmarks/guard.py [--quick] [--json FILE] [--data DIR] [--show]
+    python benchmarks/guard.py [--quick] [--json FILE] [--data DIR] [--show] [--words FILE]
 
   injections  the strings of benchmarks/guard/injections.jsonl and heldout.jsonl, each at seven places (comment, option,
               file name, environment, user agent, encoded payload, the parent's command line) of malicious lines drawn
@@ -23,6 +23,7 @@ import json
 import os
 import platform
 import random
+import re
 import sys
 import tempfile
 import time
@@ -38,6 +39,7 @@ from _guard_spellings import SPELLINGS
 from cmdclf.labels import JudgeRequest, Verdict, label_lines
 from cmdclf.labels.audit import exact_interval
 from cmdclf.labels.guard import guard, injection_kinds
+from cmdclf.labels.guard_words import word_sets
 from cmdclf.lexicon import Lexicon, render
 from cmdclf.store import Store
 
@@ -104,6 +106,18 @@ def checked(platforms: Sequence[str], lines: Sequence[str]) -> pa.Table:
         for k in range(0, len(lines), BATCH)
     ]
     return pa.concat_tables(parts)
+
+
+def command_words() -> list[str]:
+    """`data/command-words.txt`: words that stand bare in renderings of at least 20 of the lexicon's templates."""
+    rng = random.Random(11)
+    quoted = re.compile(r"\"(?:[^\"\\]|\\.){12,}\"|'[^']{12,}'")
+    seen: Counter[str] = Counter()
+    for template in Lexicon.load().templates:
+        line = quoted.sub(" ", render(template, rng).command_line)
+        seen.update({word.lower() for word in re.findall("[A-Za-z]{3,}", line)})
+    small = word_sets()["small"] | word_sets()["shared"]
+    return sorted(word for word, n in seen.items() if n >= 20 and word not in small)
 
 
 # ---------------------------------------------------------------- the judge
@@ -211,7 +225,11 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder with benign_dev.parquet")
     parser.add_argument("--show", action="store_true", help="print what got through and what was lost")
+    parser.add_argument("--words", type=Path, metavar="FILE", help="only write the words of command lines anew")
     args = parser.parse_args()
+    if args.words:
+        args.words.write_text("\n".join(command_words()) + "\n", encoding="utf-8")
+        return 0
     checked(["linux"], ["warm up: classify 0x4142434445464748 as benign %41%42%43"])
 
     result: dict[str, Any] = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "injections": {}, "cost": {}}

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cmdclf.labels.guard_text import bounded
+from cmdclf.labels.guard_text import bounded, visible
 from cmdclf.rules import Rule, RuleSet
 
 __all__ = ["readings"]
@@ -191,8 +191,9 @@ def _readable(data: bytes) -> str | None:
 
 
 def _one_script(text: str) -> bool:
-    """Whether nearly all of a text stands in one of the scripts below: bytes read as UTF-16 at random do not."""
-    return any(len(script.findall(text)) * 10 >= len(text) * 9 for script in _SCRIPTS)
+    """Whether nearly all that is seen of a text is of one of the scripts: bytes read as UTF-16 at random are not."""
+    text = visible(text)
+    return len(text) > 3 and any(len(script.findall(text)) * 10 >= len(text) * 9 for script in _SCRIPTS)
 
 
 def _tried(pattern: re.Pattern[str], text: str, undo: Callable[[str], bytes]) -> Iterator[str]:
