@@ -14,11 +14,11 @@ then. What this program prints is what the patterns of today find.
   lines/s    lines of the bundled lexicon, every template equally often, by process time: `plain` is `redact_batch`,
              `decoded` is `redact_hidden_batch`, which also decodes what lines hide; two processes share the lines.
 
-The peer is no dependency; its rows are left out where it is not installed. It scans a file of the lines with its default
-plugins and filters (`file`), and each line alone (`line`), as its hooks do with text that is in no file. A secret counts
-as found when no run of six characters is left after what it reports is cut out of the line; a clean line counts as hit
-when it reports anything for it. With --data the lines of public pools (Parquet with command_line, label where known) are
-redacted as well: the share of lines that change, by file and label.
+The peer is no dependency; its rows are left out where it is not installed. It scans a file of the lines with its
+default plugins and filters (`file`), and each line alone (`line`), as its hooks do with text that is in no file. A
+secret counts as found when no run of six characters is left after what it reports is cut out of the line; a clean line
+counts as hit when it reports anything for it. With --data the lines of public pools (Parquet with command_line, label
+where known) are redacted as well: the share of lines that change, by file and label.
 """
 
 from __future__ import annotations
@@ -238,7 +238,10 @@ def main() -> None:
     for part in parts():
         row = of_part(part)
         result["parts"].append(row)
-        print(f"{part}: recall {share(row['found'], row['secrets'])}, false hits {share(row['hits'], row['clean'])}", end="")
+        print(
+            f"{part}: recall {share(row['found'], row['secrets'])}, false hits {share(row['hits'], row['clean'])}",
+            end="",
+        )
         print(f", beside {row['beside']} of {row['lines']} lines", flush=True)
     result["speed"] = speed(20_000 if args.quick else 200_000)
     print("lines/s:", ", ".join(f"{k} {v:,}" for k, v in result["speed"].items() if k != "lines"), flush=True)

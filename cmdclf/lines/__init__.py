@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from cmdclf.lines.decode import KINDS, Decoded, DecodedBatch, Layer, decode_batch, decode_layers, decode_line, suspects
+from cmdclf.lines.hidden_secrets import Shown, redact_hidden, redact_hidden_batch
 from cmdclf.lines.mask import mask
 from cmdclf.lines.platform import guess_platform
-from cmdclf.lines.hidden_secrets import Shown, redact_hidden, redact_hidden_batch
 from cmdclf.lines.redact import Redacted, Secret, redact, redact_batch, redact_many
 from cmdclf.lines.tokenise import tokenise
 

@@ -65,7 +65,9 @@ def redact_hidden(line: str, platform: str | None = None) -> Shown:
     for layer in layers:
         clean = redact(layer.text, platform)
         values = {layer.text[found.start : found.end]: found.kind for found in clean.found}
-        new = {value: kind for value, kind in values.items() if value not in in_sight}
+        # What a rewriting leaves in sight is redacted there; a payload carries it once more.
+        in_text = layer.kind not in _ENCODINGS
+        new = {value: kind for value, kind in values.items() if not (in_text and value in in_sight)}
         if layer.kind != "wrapper" and new:
             hidden_in.add(layer.kind)
             hidden |= new
@@ -117,7 +119,8 @@ def _to_look_at(arr: pa.StringArray, platform: pa.StringArray, kinds: pa.Array) 
     found = pc.greater(pc.list_value_length(redact_batch(layers.text)[1]), 0).to_numpy(zero_copy_only=False)
     in_layer = np.unique(layers.row[found.astype(np.bool_)])
     plain = np.flatnonzero(pc.fill_null(pc.greater(pc.list_value_length(kinds), 0), False))
-    return np.union1d(in_layer, np.intersect1d(plain, layers.row)).tolist()
+    rows: list[int] = np.union1d(in_layer, np.intersect1d(plain, layers.row)).tolist()
+    return rows
 
 
 def _without_encoded(text: str, hidden: dict[str, str], platform: str | None) -> str:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.lines.secret_table import Generic, Tool, secret_table
+from cmdclf.lines.secret_values import is_no_secret
 
 __all__ = ["Redacted", "Secret", "redact", "redact_batch", "redact_many"]
 
@@ -36,40 +37,14 @@ _PLACEHOLDER = re.compile(r"<secret:[a-z]{1,20}>")
 # A program's own command ends at a pipe or a list operator outside quotes.
 _OWN = re.compile(r"(?:[^\"'|;&\r\n]+|\"[^\"]*\"|'[^']*'|[\"'])*")
 _MAX_OWN = 8192
-# References name a secret and are none: $PASS, ${PASS}, $(cat f), %PASS%, {{ pass }}, #{pass}, @file, env:PASS, op://x.
-_REFERENCE = re.compile(
-    r"\\?\$[A-Za-z_{(:?@*!0-9]|`|%~?\d|%%?\w[^%\s]{0,64}%?$|%[^%\s]{1,64}%|![A-Za-z_]\w{0,63}!|\{\{|#\{|\$\{\{|@[\w./\\~:-]+$|<[^<>]{0,80}>$"
-    r"|(?i:env|file|fd|stdin|prompt|ask|vault|ssm|arn|kms|secret|keyring|cmd|id|from|projects/|op://|keyvault|configmap)[:=]"
-    r"|op://|os\.(?:environ|getenv)|process\.env|ENV\[|(?:args|self|settings|config|req|opts)\.\w|getenv\("
-    r"|(?i:(?:your|my|the|some|enter|insert|change)[_-]?(?:\w{0,20}[_-])?(?:password|token|secret|key|here)\w{0,8}$)"
-)
-# Regular expressions, code and words that stand for a value: .*, [^&]+, PASSWORD, ^PASS^, [guid]::NewGuid.
-_PATTERN = re.compile(
-    r"\.[*+]|\[\^|\(\?|\\[wSsd]|[A-Z_]{0,20}(?:PASSWORD|PASSWD|PASS|PWD|TOKEN|SECRET|KEY|HASH|FILE\d|FUZ\d?Z)$|[A-Z]{2,20}(?:_[A-Z]{1,20}){1,4}$|[A-Za-z]:$"
-    r"|\^[A-Z]{2,20}\^|\[[\w.]{1,60}\]::|\{\}$|S-1-5-|=|/\W?$|(?:true|false|null|none)\W"
-)
-_LIST = re.compile(r"[\w./\\~:-]{1,200}\.(?:txt|lst|list|dic|csv|keychain|keychain-db|creds|7z|zip|rar|t?gz|log|xml|json|exe|dll|ps1|kdbx|config)$")
 _PROMPT = re.compile(r"set\s{1,4}/p\s{1,4}[\"']?\w{0,40}$", re.IGNORECASE)
 _NEXT_OPTION = re.compile(r",(?=[A-Za-z][\w.-]{0,40}=)")
-_LOWER_PATH = re.compile(r"[a-z]+(?:/[a-z_-]+)+$")
-_MASK = re.compile(r"(?i:x+|[!*]+|\.+|#+|_+|•+|<\w+>)$")
-_PATH = re.compile(
-    r"(?:~|\.{1,2})[/\\]|[A-Za-z]:[\\/]|\\\\|/(?:etc|home|run|var|opt|usr|tmp|root|mnt|dev|srv|app|data|secrets?|proc|Users|"
-    r"Library|private|Volumes|vault|keys?|certs?|config|workspace|sys|boot|builds?|System|Applications)(?:/|$)"
-)
-_FILE = re.compile(r"[\w./\\~${}%:-]{1,200}\.(?:pem|key|ppk|p12|pfx|jks|crt|cer|txt|json|ya?ml|env|conf|ini|pub|gpg|asc|pass|secret|py|sh)$")
-_GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-_MIXED = re.compile(r"[A-Za-z].*[\d!@#$%^+~]|[\d!@#$%^+~].*[A-Za-z]")
-_MIXED_CASE = re.compile(r"[A-Z].*[a-z]|[a-z].*[A-Z]|\d.*[A-Za-z]|[A-Za-z].*\d|[!@#$%^+~]")
-_SPECIAL = re.compile(r"[!@#$%^+~]")
-_ADDRESS = re.compile(r"[a-z.]+@[a-z.]+$")
-_PLAIN_NUMBER = re.compile(r"[\d.,:/-]*$")
-_WORD = re.compile(r"[a-z]{1,32}$|[A-Z]{1,32}$|[A-Z][a-z]{1,31}$|[a-z]+(?:[-_.:][a-z]+)*[-_.]?(?:v?\d{1,4}(?:[.-]\d{1,6})*)?$")
-_CMDLET = re.compile(
-    r"(?:[A-Z][a-z]{1,20}-[A-Z][A-Za-z]{1,40}|(?i:(?:convertto|convertfrom|get|read|new)-[a-z]{2,40}))$"
-)
+# What was no value is searched again for names and values, up to this length: the work stays linear.
+_MAX_AGAIN = 256
+_STRONG = frozenset({"strong"})
 _COMMAND_PLACE = re.compile(
-    r"(?:^|[|;&({`\"'\\/=@]\s{0,4}|\s(?:--|sudo|then|do|else|exec|call|start|time|env|nohup|xargs|/[ckr]|-[a-z]{0,4}c)\s{1,4}[\"']?)$"
+    r"(?:^|[|;&({`\"'\\/=@]\s{0,4}|\s(?:--|sudo|then|do|else|exec|call|start|time|env|nohup|xargs|/[ckr]|-[a-z]{0,4}c)"
+    r"\s{1,4}[\"']?)$"
 )
 
 
@@ -143,7 +118,9 @@ def _candidates(line: str, entries: Sequence[int]) -> Iterator[Secret]:
     table = secret_table().entries
     for number in entries:
         entry = table[number]
-        yield from _of_tool_everywhere(line, lower, entry) if isinstance(entry, Tool) else _of_generic(line, lower, entry)
+        yield from (
+            _of_tool_everywhere(line, lower, entry) if isinstance(entry, Tool) else _of_generic(line, lower, entry)
+        )
 
 
 def _of_tool_everywhere(line: str, lower: str, tool: Tool) -> Iterator[Secret]:
@@ -197,7 +174,7 @@ def _flags(line: str, at: int, stop: int, pattern: re.Pattern[str], tool: Tool) 
         for secret in _secrets(line, match, tool.kind, frozenset({"part"})):
             inner = line.find(tool.part, secret.start, secret.end) + 1
             rest = line[inner : secret.end]
-            if inner and rest and not (rest.startswith("//") or _is_none(rest, tool.kind, strong, "")):
+            if inner and rest and not (rest.startswith("//") or _is_none(rest, tool.kind, strong)):
                 yield Secret(secret.kind, inner, secret.end)
         if tool.first:
             return
@@ -222,7 +199,7 @@ def _of_generic(line: str, lower: str, generic: Generic) -> Iterator[Secret]:
         if "assignment" in generic.checks and not _is_assignment(line, match):
             continue
         found = list(_secrets(line, match, generic.kind, generic.checks))
-        if not found and _value(match):
+        if not found and 0 < len(_value(match)) <= _MAX_AGAIN:
             # s/PASSWORD=.*/PASSWORD=x/: what is no value may hold another name and its value.
             at = match.end() - len(_value(match))
         elif found:
@@ -235,6 +212,8 @@ def _is_assignment(line: str, match: re.Match[str]) -> bool:
     """`PWD=/home/x` is a working directory; `$p = Get-Secret` and `token = foo(` are code; `token:` ends many words."""
     start, end = match.span()
     value = _value(match)
+    if not value:
+        return False
     text = match[0].lower()
     before = line[start - 1 : start] if start else ""
     if value.lower().startswith((":", "http://", "https://")):
@@ -245,11 +224,11 @@ def _is_assignment(line: str, match: re.Match[str]) -> bool:
         return False
     if text.startswith("passwd:") and before == "/":
         return False
-    if text.startswith("token:") and text[6:7] not in "\"'\\" and not _is_strong(value):
+    if text.startswith("token:") and text[6:7] not in "\"'\\" and _is_none(value, "token", _STRONG):
         return False
     if len(value) < 3 and value.isdigit():
         return False
-    if "/p" in line and _PROMPT.search(line, max(0, start - 60), start):
+    if _PROMPT.search(line, max(0, start - 60), start):
         return False
     return not (value.startswith("[") or line[end : end + 1] == "(")
 
@@ -278,45 +257,13 @@ def _secrets(line: str, match: re.Match[str], kind: str, checks: frozenset[str])
         if name.endswith("4") and "," in value:
             # password=x,vers=3.0: options in a list.
             value = _NEXT_OPTION.split(value, maxsplit=1)[0]
-        if value and not _is_none(value, kind, checks, line[start - 1 : start] if start else ""):
+        before = line[start - 1 : start] if start else ""
+        if value and not _is_none(value, kind, checks, before):
             yield Secret(kind, start, start + len(value))
 
 
-def _is_none(value: str, kind: str, checks: frozenset[str], before: str) -> bool:
-    """Whether what stands in a secret's place is none: a reference, a mask, a path, code, another flag."""
-    if "part" in checks:
-        return False
-    if value.lower() in secret_table().no_secrets or _MASK.match(value) or _CMDLET.match(value) or _PATH.match(value):
-        return True
-    if value[0].isspace() or _PATTERN.match(value) or _LIST.match(value):
-        return True
-    # In single quotes a dollar is a dollar, unless the line around is in double quotes: passwords, not tokens.
-    if kind != "hash" and _REFERENCE.match(value) and not (before == "'" and value[0] == "$" and value[1:2] not in "({" and kind != "token"):
-        return True
-    if "flag" in checks and (len(value) < 2 or (len(value) < 4 and value.isdigit())):
-        return True
-    if "flag" in checks and value[0] in "-/" and before not in ("\"", "'"):
-        return True
-    if kind == "key" and _LOWER_PATH.match(value):
-        return True
-    if kind in ("key", "token") and _FILE.match(value):
-        return True
-    if "long" in checks and (len(value) < 4 or (len(value) < 8 and value.isdigit())):
-        return True
-    if "random" in checks and (_GUID.match(value) or value.isdigit() or not _is_strong(value) or value.count("/") > 1):
-        return True
-    if "likely" in checks:
-        return not (_is_strong(value.replace(" ", "")) and _MIXED_CASE.search(value)) or "assword" in value
-    if "special" in checks:
-        return not (_is_strong(value) and _SPECIAL.search(value) and _MIXED.search(value)) or "{" in value
-    if "mixed" in checks and not (_MIXED.search(value) and _is_strong(value)):
-        return True
-    return "strong" in checks and not _is_strong(value)
-
-
-def _is_strong(value: str) -> bool:
-    """Whether a value looks like a secret where its place alone does not say so."""
-    return len(value) >= 6 and not (_WORD.match(value) or _ADDRESS.match(value) or _PLAIN_NUMBER.match(value) or _FILE.match(value) or "://" in value or " " in value or value.count("/") > 1)
+def _is_none(value: str, kind: str, checks: frozenset[str], before: str = "") -> bool:
+    return is_no_secret(value, kind, checks, before, secret_table().no_secrets)
 
 
 def _accepted(line: str, candidates: Iterator[Secret]) -> list[Secret]:

@@ -28,7 +28,12 @@ Literal = tuple[str, int]
 _FEATURES = {"hex-run": HEX_RUN, "colon-at": COLON_AT}
 _BLANKS = b"\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f "
 #: Python's patterns read these as blanks or, ignoring case, as ASCII letters.
-_EVERYTHING = "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\u0130\u0131\u017f\u212a"  # noqa: E501
+_BLANKS_BEYOND = (
+    "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+_LETTERS_BEYOND = {"\u0130": "i", "\u0131": "i", "\u017f": "s", "\u212a": "k"}
+_AS_LETTERS = str.maketrans(dict.fromkeys(_BLANKS_BEYOND, " ") | _LETTERS_BEYOND)
+_AS_MARKS = str.maketrans(dict.fromkeys(_BLANKS_BEYOND, " ") | dict.fromkeys(_LETTERS_BEYOND, "?"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class SecretGate:
     def of_text(self, text: str) -> list[int]:
         """The numbers of the entries that are worth trying on a line, ascending."""
         data = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
-        return sorted(self._scan(np.array([0, len(data)], np.int64), data)[1].tolist())
+        return self._entries(text, self._scan(np.array([0, len(data)], np.int64), data)[1])
 
     def of_lines(self, lines: pa.Array) -> Iterator[tuple[int, list[int]]]:
         """Row and entries of each line that has any; null lines have none."""
@@ -61,7 +66,15 @@ class SecretGate:
         begin, units = self._scan(offsets, data)
         valid = lines.is_valid().to_numpy(zero_copy_only=False)
         for row in np.flatnonzero((np.diff(begin) > 0) & valid).tolist():
-            yield row, sorted(units[begin[row] : begin[row + 1]].tolist())
+            some = units[begin[row] : begin[row + 1]]
+            yield row, self._entries(lines[row].as_py(), some) if len(some) == self.units else sorted(some.tolist())
+
+    def _entries(self, text: str, units: npt.NDArray[np.int32]) -> list[int]:
+        """The entries in order; where the scan could not tell, those of the line in plain letters and blanks."""
+        if len(units) < self.units:
+            return sorted(units.tolist())
+        # A pattern may take such a letter for one of ASCII, or for none at all.
+        return sorted({*self.of_text(text.translate(_AS_LETTERS)), *self.of_text(text.translate(_AS_MARKS))})
 
     def _scan(
         self, offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8]
@@ -82,7 +95,7 @@ def build_gate(needs: Sequence[tuple[Iterable[Literal] | str, Iterable[Literal] 
             may be None.
     """
     sets: dict[frozenset[Literal], int] = {}
-    literals: dict[Literal, set[int]] = {(c, ANYWHERE): {EVERYTHING} for c in _EVERYTHING}
+    literals: dict[Literal, set[int]] = {(c, ANYWHERE): {EVERYTHING} for c in (*_BLANKS_BEYOND, *_LETTERS_BEYOND)}
 
     def number(one: Iterable[Literal] | str) -> int:
         if isinstance(one, str):

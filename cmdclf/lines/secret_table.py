@@ -1,4 +1,4 @@
-"""The table of where secrets stand (`data/secrets.toml`) as linear-time patterns, compiled when they are first tried."""
+"""The table of where secrets stand (`data/secrets.toml`) as linear-time patterns, compiled when first tried."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ _FLAG_VALUE = _VALUE.format("s").replace(_REST, _REST[:-8].join(("(?:", r"|&(?![
 _KINDS = frozenset({"password", "token", "key", "hash", "jwt"})
 # Between a name and its value: name=value, "name": "value", name:value, $d['name'] = 'value'.
 _IS = (
-    r"(?:(?:[\"'\]]{0,2}(?:[ \t]{1,2}(?:=>|:=|=)[ \t]{0,2}|(?:=>|:=|=)(?:[ \t]{1,2}(?=[\"'\\`<]))?))|(?:[\\`]{0,3}[\"']{1,2}[ \t]{0,2}:[ \t]{0,2})|:(?![ \t]))"
+    r"(?:(?:[\"'\]]{0,2}(?:[ \t]{1,2}(?:=>|:=|=)[ \t]{0,2}|(?:=>|:=|=)(?:[ \t]{1,2}(?=[\"'\\`<]))?))"
+    r"|(?:[\\`]{0,3}[\"']{1,2}[ \t]{0,2}:[ \t]{0,2})|:(?![ \t]))"
     r"(?:[NRBUFnrbuf](?=[\"']))?"
 )
 # Between a flag and its value: -flag value, "-flag", "value".
@@ -155,7 +156,12 @@ class SecretTable:
 
 
 def _pattern(text: str) -> re.Pattern[str]:
-    for name, part in (("{value}", _VALUE.format("s")), ("{value2}", _VALUE.format("sx")), ("{is}", _IS), ("{blank}", _BLANK)):
+    for name, part in (
+        ("{value}", _VALUE.format("s")),
+        ("{value2}", _VALUE.format("sx")),
+        ("{is}", _IS),
+        ("{blank}", _BLANK),
+    ):
         text = text.replace(name, part)
     return re.compile(text)
 
@@ -215,7 +221,10 @@ def _generic(entry: dict[str, Any]) -> Generic:
 def _load(path: Path) -> SecretTable:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-        entries = (*map(_tool, data["tool"]), *map(_generic, data["generic"]))
+        entries: tuple[Tool | Generic, ...] = (
+            *map(_tool, data["tool"]),
+            *map(_generic, data["generic"]),
+        )
         gate = build_gate([entry.needs() for entry in entries])
     except (KeyError, ValueError) as error:
         raise CmdclfError(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -45,3 +46,10 @@ def test_a_pipe_of_text_comes_out_as_json_lines_or_as_text():
     ]
     text = subprocess.run([*run, "--out-format", "text"], input=data, capture_output=True, check=True).stdout
     assert text == b"sshpass -p <secret:password> ssh h\necho caf\\xe9\\x00\n"
+
+
+def test_an_encoded_password_gives_way_with_its_payload():
+    payload = base64.b64encode("net user bob geheim12 /add".encode("utf-16-le"))
+    run = [sys.executable, "-m", "cmdclf", "redact", "-", "--platform", "windows"]
+    done = subprocess.run(run, input=b"powershell -enc " + payload, capture_output=True, check=True)
+    assert json.loads(done.stdout) == {"command_line": "powershell -enc <secret:encoded>", "secrets": ["encoded"]}

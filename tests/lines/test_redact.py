@@ -200,6 +200,26 @@ def test_any_text_is_redacted_to_a_text_that_stays(line):
         assert result.text == line
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=4)), max_size=4).map("".join))
+def test_the_gate_keeps_back_no_entry_that_would_find_something(line):
+    assert redact(line) == redact(line, gated=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(PLACES),
+    st.sampled_from("\u00a0\u2003\x1f\u017f\u212a\u0130\u0131"),
+    st.integers(0, 80),
+)
+def test_the_gate_knows_letters_and_blanks_outside_of_ascii(place, character, at):
+    line = place[0].format(place[2])
+    for other in (line[:at] + character + line[at:], line.replace(" ", character), line.upper()):
+        assert redact(other) == redact(other, gated=False)
+        texts, kinds = redact_batch(pa.array([other]))
+        assert (texts[0].as_py(), kinds[0].as_py()) == (redact(other).text, [s.kind for s in redact(other).found])
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.text("abc XYZ019./-", max_size=40), max_size=8))
 def test_plain_words_are_never_touched(lines):
@@ -230,7 +250,16 @@ def test_plain_words_are_never_touched(lines):
             "htpasswd -b a ",
             "sudo x ",
         ),
-        *("convertto-securestring 'a", "$6$", "security "),
+        *(
+            "convertto-securestring 'a",
+            "$6$",
+            "security ",
+            "password=.*",
+            "-u a -p ",
+            "token=a/",
+            "x-api-key: ",
+            "\u00a0",
+        ),
     ],
 )
 def test_a_long_run_of_one_trigger_ends_and_stays_redacted(piece):
