@@ -58,7 +58,8 @@ class Labels:
     """Who judges, how many lines each arm may ask for, and how the mined arm asks.
 
     `judge` is `recorded` (the file `recorded`, lines in column `text`, matched as `match` says), `truth` (the file
-    `truth`, a share `noise` of its verdicts flipped) or `openai` (any OpenAI-compatible server). The mined arm asks in
+    `truth`, a share `noise` of its verdicts flipped) or `openai` (any OpenAI-compatible server, by the `api` chat or
+    responses; with a `second_model` only what both call benign is benign). The mined arm asks in
     `rounds`, retraining in between, within the `mined_share` most anomalous representatives.
     """
 
@@ -72,11 +73,14 @@ class Labels:
     truth: Path | None = None
     noise: float = 0.0
     model: str = ""
+    second_model: str = ""
+    api: str = "chat"
     base_url: str = ""
     effort: str = ""
     budget_usd: float = 0.0
     usd_per_million_in: float = 0.0
     usd_per_million_out: float = 0.0
+    usd_per_million_cached: float = -1.0
     concurrency: int = 8
 
 
@@ -280,6 +284,7 @@ def _check(c: StudyConfig, reader: _Reader) -> None:
         "labels.judge = 'recorded' needs labels.recorded",
         "Name the Parquet file of recorded verdicts",
     )
+    need(c.labels.api in ("chat", "responses"), f"labels.api = '{c.labels.api}' is unknown", "Choose chat or responses")
     need(
         c.labels.judge != "openai" or bool(c.labels.model),
         "labels.judge = 'openai' needs labels.model",

@@ -7,7 +7,7 @@ from typing import Literal, cast
 import pyarrow as pa
 
 from cmdclf.errors import JudgeError
-from cmdclf.labels import Judge, LabelReport, OpenAIJudge, RecordedJudge, TruthJudge, label_lines
+from cmdclf.labels import Judge, LabelReport, OpenAIJudge, RecordedJudge, TruthJudge, TwoJudges, label_lines
 from cmdclf.store import Store
 from cmdclf.study.config import Labels
 
@@ -23,17 +23,24 @@ def make_judge(labels: Labels) -> Judge:
     if labels.judge == "truth":
         return TruthJudge(str(labels.truth), noise=labels.noise)
     if labels.judge == "openai":
-        return OpenAIJudge(
-            labels.model,
-            base_url=labels.base_url or None,
-            effort=labels.effort or None,
-            budget_usd=labels.budget_usd or None,
-            usd_per_million_in=labels.usd_per_million_in,
-            usd_per_million_out=labels.usd_per_million_out,
-            concurrency=labels.concurrency,
-        )
+        first = _model(labels, labels.model)
+        return TwoJudges(first, _model(labels, labels.second_model)) if labels.second_model else first
     match = cast(Literal["exact", "masked"], labels.match)
     return RecordedJudge(str(labels.recorded), column=labels.text, match=match)
+
+
+def _model(labels: Labels, model: str) -> OpenAIJudge:
+    return OpenAIJudge(
+        model,
+        base_url=labels.base_url or None,
+        api="responses" if labels.api == "responses" else "chat",
+        effort=labels.effort or None,
+        budget_usd=labels.budget_usd or None,
+        usd_per_million_in=labels.usd_per_million_in,
+        usd_per_million_out=labels.usd_per_million_out,
+        usd_per_million_cached=None if labels.usd_per_million_cached < 0 else labels.usd_per_million_cached,
+        concurrency=labels.concurrency,
+    )
 
 
 def ask(store: Store, judge: Judge, lines: pa.Table, *, progress: bool) -> LabelReport:
