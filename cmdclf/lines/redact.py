@@ -190,6 +190,8 @@ def _to_quote(line: str, flag: int, secret: Secret) -> Secret:
 
 
 def _of_generic(line: str, lower: str, generic: Generic) -> Iterator[Secret]:
+    if isinstance(generic.also, tuple) and not any(literal in lower for literal in generic.also):
+        return
     at = 0
     text = lower if generic.folded else line
     while match := generic.pattern.search(text, at):
