@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from cmdclf.errors import StudyError
 from cmdclf.study import load_study
+from cmdclf.study.config import Labels
+from cmdclf.study.judges import make_judge
 
 GOOD = """
 [data]
@@ -72,6 +76,7 @@ def test_arms_keep_their_order_whatever_the_file_says(folder):
         (('judge = "truth"', 'judge = "openai"'), "labels.model"),
         (('judge = "truth"', 'judge = "recorded"'), "labels.recorded"),
         (("[labels]", "[labels]\nnoise = 2"), "labels.noise"),
+        (("[labels]", '[labels]\napi = "soap"'), "labels.api = 'soap'"),
         (("[labels]", "[labels]\nbudget = 0"), "labels.budget"),
         (("[data]", '[study]\narms = ["best"]\n[data]'), "study.arms"),
         (("[data]", '[study]\narms = ["base"]\n[data]'), "model.export = 'ab+mined'"),
@@ -100,3 +105,12 @@ def test_a_fault_in_the_study_file_is_named_with_its_key(folder, change, named):
 def test_a_missing_study_file_is_named(tmp_path):
     with pytest.raises(StudyError, match="does not exist"):
         load_study(tmp_path / "none.toml")
+
+
+def test_a_second_model_makes_a_pair_of_judges(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    labels = Labels(judge="openai", model="mild", second_model="stern", api="responses", effort="low")
+    pair = make_judge(labels)
+    assert [judge.model for judge in pair.judges] == ["mild", "stern"]
+    assert pair.name == "openai+openai"
+    assert make_judge(dataclasses.replace(labels, second_model="")).model == "mild"
