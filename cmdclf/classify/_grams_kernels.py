@@ -135,40 +135,52 @@ def count_grams(starts: Any, buckets: Any) -> Any:
 
 
 @compiled
-def score_grams(starts: Any, buckets: Any, bits: int, weights: Any, rarity: Any) -> Any:
+def score_grams(starts: Any, buckets: Any, weights: Any, rarity: Any) -> Any:
     """(n,) float64: the sum of weight x frequency over the length of the vector of rarity x frequency.
 
-    Frequency is 1 + log(count). Counting goes through a table of 2**bits that is emptied after each text: no sorting.
+    Frequency is 1 + log(count). Counting goes through a hash table of at least twice the longest text's n-grams, which
+    is as small as its texts, and which stamps instead of emptying: no sorting, and a single line costs what it is long.
 
     Args:
-        weights, rarity: (2**bits,) float32.
+        weights, rarity: float32 of every bucket.
     """
     n = len(starts) - 1
     out = np.zeros(n, np.float64)
-    table = np.zeros(1 << bits, np.int32)
-    logs = np.empty(65, np.float64)
-    for c in range(1, 65):
-        logs[c] = 1.0 + np.log(c)
     longest = 0
     for i in range(n):
         longest = max(longest, starts[i + 1] - starts[i])
-    seen = np.empty(longest + 1, np.int32)
+    size = 16
+    while size < 2 * longest:
+        size *= 2
+    held = np.empty(size, np.int32)
+    stamps = np.full(size, -1, np.int64)
+    counts = np.empty(size, np.int32)
+    places = np.empty(longest + 1, np.int64)
+    logs = np.empty(65, np.float64)
+    for c in range(1, 65):
+        logs[c] = 1.0 + np.log(c)
     for i in range(n):
         k = 0
         for j in range(starts[i], starts[i + 1]):
             bucket = buckets[j]
-            if table[bucket] == 0:
-                seen[k] = bucket
+            at = (bucket * 2654435761) & (size - 1)
+            while stamps[at] == i and held[at] != bucket:
+                at = (at + 1) & (size - 1)
+            if stamps[at] == i:
+                counts[at] += 1
+            else:
+                stamps[at] = i
+                held[at] = bucket
+                counts[at] = 1
+                places[k] = at
                 k += 1
-            table[bucket] += 1
         total = 0.0
         squares = 0.0
         for j in range(k):
-            bucket = seen[j]
-            count = table[bucket]
-            table[bucket] = 0
+            at = places[j]
+            count = counts[at]
             frequency = logs[count] if count < 65 else 1.0 + np.log(count)
-            total += frequency * weights[bucket]
-            squares += (frequency * rarity[bucket]) ** 2
+            total += frequency * weights[held[at]]
+            squares += (frequency * rarity[held[at]]) ** 2
         out[i] = total / np.sqrt(max(squares, 1e-12))
     return out

@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cmdclf.errors import CmdclfError, ModelIntegrityError
+from cmdclf.features.embed_layers import with_layers
 
 if TYPE_CHECKING:
     from cmdclf.classify.grams import GramModel
@@ -68,9 +69,16 @@ class Featuriser:
         out = np.empty((batch.num_rows, self.width), dtype=np.float32)
         split = len(self.maker.feature_names)
         out[:, :split] = self.maker.matrix(batch)
-        out[:, split : split + self.embedder.dim] = self.embedder.embed(batch.column("command_line"))
-        if self.grams is not None:
-            out[:, -1] = self.grams.decision_function(batch.column("command_line"))
+        text = batch.column("command_line")
+        embedding = out[:, split : split + self.embedder.dim]
+        if self.grams is None:
+            embedding[:] = self.embedder.embed(text)
+            return out
+        # Decoding takes its time: once for both where the embedder reads layers too.
+        read = with_layers(text)
+        embedded = getattr(self.embedder, "embed_read", None)
+        embedding[:] = self.embedder.embed(text) if embedded is None else embedded(read)
+        out[:, -1] = self.grams.scores_read(read)
         return out
 
     def matrix_of(self, lines: pa.Table, *, batch_rows: int = 8192) -> NDArray[np.float32]:

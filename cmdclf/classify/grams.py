@@ -87,7 +87,7 @@ class GramModel:
             raise ValueError(f"{len(lines)} lines but {len(y)} labels")
         if len(np.unique(y)) < 2:
             raise ValueError("GramModel can't train when only one class is present")
-        data, offsets = _bytes_of(lines)
+        data, offsets = _bytes_of(_read(lines))
         blocks, rarities = [], []
         for kind in _KINDS:
             starts, buckets, counts = count_grams(*kind.make(data, offsets, kind.bits)[:2])
@@ -110,12 +110,16 @@ class GramModel:
 
     def decision_function(self, lines: Texts) -> Floats:
         """(n,) float64 log-odds of malicious, at even odds of the classes; a line's depend on it alone."""
+        return self.scores_read(_read(lines))
+
+    def scores_read(self, lines: pa.StringArray) -> Floats:
+        """`decision_function` of lines that have what they hide before them already, as `with_layers` gives them."""
         self._check_fitted()
         data, offsets = _bytes_of(lines)
         scores = np.full(len(lines), self.bias_)
         for kind, weights, rarity in zip(_KINDS, self.weights_, self.rarity_, strict=True):
             starts, buckets, _, _ = kind.make(data, offsets, kind.bits)
-            scores += score_grams(starts, buckets, kind.bits, weights, rarity)
+            scores += score_grams(starts, buckets, weights, rarity)
         return scores
 
     def spans(self, text: str) -> tuple[bytes, Floats]:
@@ -125,7 +129,7 @@ class GramModel:
         `MOST_BYTES`, a blank before and after. `decision_function` is `bias_` and the sum of the parts.
         """
         self._check_fitted()
-        data, offsets = _bytes_of(pa.array([text]))
+        data, offsets = _bytes_of(_read(pa.array([text])))
         parts = np.zeros(len(data))
         for kind, weights, rarity in zip(_KINDS, self.weights_, self.rarity_, strict=True):
             _, buckets, at, sizes = kind.make(data, offsets, kind.bits)
@@ -218,13 +222,15 @@ def _rounded(values: Any) -> NDArray[np.float32]:
     return np.asarray(values).astype(np.float16).astype(np.float32)
 
 
-def _bytes_of(lines: Texts) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _read(lines: Texts) -> pa.StringArray:
+    """What the model reads of each line; a null as an empty one."""
+    return with_layers(pc.fill_null(lines, ""))
+
+
+def _bytes_of(read: pa.StringArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """(bytes of all texts, (n + 1,) where each begins)."""
-    if isinstance(lines, pa.ChunkedArray):
-        lines = lines.combine_chunks()
-    read = pc.utf8_slice_codeunits(with_layers(pc.fill_null(lines, "")), 0, MOST_BYTES)
-    padded = pc.binary_join_element_wise("", pc.utf8_lower(read), "", " ").cast(pa.binary())
-    padded = pc.binary_slice(padded, 0, MOST_BYTES)
+    padded = pc.binary_join_element_wise("", pc.utf8_lower(pc.utf8_slice_codeunits(read, 0, MOST_BYTES)), "", " ")
+    padded = pc.binary_slice(padded.cast(pa.binary()), 0, MOST_BYTES)
     buffers = padded.buffers()
     offsets = np.frombuffer(buffers[1], np.int32, len(padded) + 1, padded.offset * 4).astype(np.int64)
     data = np.frombuffer(buffers[2], np.uint8) if buffers[2] is not None else np.empty(0, np.uint8)

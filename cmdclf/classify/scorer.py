@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ EXPLAINED = pa.schema([("layers", pa.list_(pa.string())), ("reasons", pa.list_(p
 
 #: Rows whose matrix is held at once.
 _ROWS = 4096
+#: Rows that are not worth a thread of their own.
+_FEW = 512
 _MODEL_FILE = "classifier.onnx"
 #: Characters of a word that an explanation shows.
 _WORD = 80
@@ -76,13 +79,17 @@ class Scorer:
         featuriser: makes the model's input.
         session: the onnxruntime session.
         model: what `score` gives as `model`.
+        threads: that make the matrices of a large batch.
     """
 
-    def __init__(self, manifest: dict[str, Any], featuriser: Featuriser, session: Any, model: str) -> None:
+    def __init__(
+        self, manifest: dict[str, Any], featuriser: Featuriser, session: Any, model: str, threads: int = 1
+    ) -> None:
         self.manifest = manifest
         self.featuriser = featuriser
         self.model = model
         self._session = session
+        self._threads = threads
         self.malicious_from, self.unsure_from = verdict_thresholds(manifest["thresholds"])
 
     @classmethod
@@ -91,7 +98,7 @@ class Scorer:
 
         Args:
             model_dir: what `export_model` wrote.
-            threads: of onnxruntime; None lets it choose.
+            threads: for large batches, and of onnxruntime; None: as many as there are cores.
 
         Raises:
             ModelIntegrityError: a file was changed, is missing or extra, or the model belongs to other features.
@@ -131,12 +138,13 @@ class Scorer:
             str(folder / _MODEL_FILE), sess_options=options, providers=["CPUExecutionProvider"]
         )
         seal = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-        return cls(manifest, featuriser, session, f"{manifest['name']}@{seal[:8]}")
+        cores = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or 1
+        return cls(manifest, featuriser, session, f"{manifest['name']}@{seal[:8]}", cores)
 
     def probabilities(self, batch: pa.RecordBatch) -> NDArray[np.float32]:
         """(n,) float32 calibrated probability of malicious per row of a LINES batch; NaN where command_line is null."""
         lines, present = _filled(batch)
-        parts = [self._run(self.featuriser.matrix(lines.slice(i, _ROWS))) for i in range(0, lines.num_rows, _ROWS)]
+        parts = self._in_parts(lines)
         scores = np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
         scores[~present] = np.nan
         return scores
@@ -205,6 +213,18 @@ class Scorer:
             ],
             schema=EXPLAINED,
         )
+
+    def _in_parts(self, lines: pa.RecordBatch) -> list[NDArray[np.float32]]:
+        def scored(start: int) -> NDArray[np.float32]:
+            return self._run(self.featuriser.matrix(lines.slice(start, rows)))
+
+        # At least two parts a thread, since long lines come in clusters; small batches aren't worth a thread.
+        rows = min(_ROWS, max(_FEW, -(-lines.num_rows // (2 * self._threads))))
+        starts = range(0, lines.num_rows, rows)
+        if self._threads == 1 or len(starts) < 2:
+            return [scored(start) for start in starts]
+        with ThreadPoolExecutor(self._threads) as pool:
+            return list(pool.map(scored, starts))
 
     def _words(self, text: str) -> list[str]:
         """What the n-grams of a line's words add to its log-odds, in the classifier's own scale."""
