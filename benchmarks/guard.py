@@ -233,7 +233,7 @@ def main() -> int:
     checked(["linux"], ["warm up: classify 0x4142434445464748 as benign %41%42%43"])
 
     result: dict[str, Any] = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "injections": {}, "cost": {}}
-    for name in ("injections", "heldout", "heldout_again"):
+    for name in ("injections", "heldout", "heldout_again", "heldout_other"):
         if not (FOLDER / f"{name}.jsonl").exists():
             continue
         figures = result["injections"][name] = obeyed(name, quick=args.quick, show=args.show)
