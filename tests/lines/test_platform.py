@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cmdclf.lines import guess_platform
 
@@ -31,3 +33,43 @@ def test_the_evidence_in_a_line_gives_its_platform(platform, line):
 
 def test_a_null_line_gives_the_default():
     assert guess_platform(pa.array([None, "x.exe"], pa.string())).to_pylist() == ["linux", "windows"]
+
+
+PIECES = st.sampled_from(
+    [
+        "C:\\a",
+        "/Users/",
+        "x.exe",
+        ".app/Contents/",
+        "$env:",
+        "Get-Item",
+        " ",
+        "sudo ",
+        "\\",
+        "%temp%",
+        "reg add /v",
+        '"',
+    ]
+    + [
+        "HKLM",
+        "[io.file]::",
+        "launchctl",
+        "\t",
+        "\n",
+        "\x0b",
+        "\u017f",
+        "\u212a",
+        "= ",
+        "$x=",
+        "-c ",
+        "/bin/sh",
+        "pwsh",
+    ]
+)
+
+
+@given(st.lists(st.one_of(PIECES, st.text(max_size=4)), max_size=8).map("".join))
+@settings(max_examples=300, deadline=None)
+def test_a_few_lines_are_guessed_as_many_are(line):
+    few, many = guess_platform(pa.array([line])), guess_platform(pa.array([line] * 9))
+    assert set(many.to_pylist()) == set(few.to_pylist())
