@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cmdclf.cli import main
 from cmdclf.cli._lines_io import (
     LinesWriter,
     add_io_arguments,
