@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from cmdclf.classify.train_pools import require_both_labels
 from cmdclf.errors import CmdclfError, TelemetryError
 from cmdclf.lexicon import Lexicon, render
 from cmdclf.lexicon.pools import ParquetPool
@@ -78,11 +79,7 @@ def from_pools(
         CmdclfError: a file can't be read, holds an unknown label or verdict, or all files together hold one label only.
     """
     pool = ParquetPool(paths, rewrap=True, seed=seed)
-    names = ", ".join(Path(p).name for p in paths)
-    for label, present in (("malicious", pool.table.malicious.any()), ("benign", (~pool.table.malicious).any())):
-        if not present:
-            remedy = f"Give a pool with {label} lines beside it"
-            raise TelemetryError(f"no line is {label} (dual use left out)", file=names, remedy=remedy)
+    require_both_labels(pool, paths)
     rows = np.arange(len(pool.table)) if most is None else _some(pool.table.malicious, most, seed)
     table, malicious = pool.table, pool.table.malicious[rows]
     said = _verdicts(verdicts) if verdicts else {}
