@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class Cache:
         try:
             with np.load(path, allow_pickle=False) as held:
                 return {name: held[name] for name in held.files}
-        except (OSError, ValueError, EOFError):  # cut off by a full disk: made again
+        except (OSError, ValueError, EOFError, BadZipFile):  # cut off by a full disk: made again
             return None
 
     def put(self, key: str, **arrays: np.ndarray) -> None:

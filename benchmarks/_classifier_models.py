@@ -54,7 +54,7 @@ class Floor(Model):
         counts, kinds = self._read(lines)
         self._edges = [np.unique(np.quantile(c, np.linspace(0, 1, 17)[1:-1])) for c in counts.T]
         self._kinds = {name: i for i, name in enumerate(sorted(set(kinds)))}
-        self._model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=500)
+        self._model = LogisticRegression(C=1.0, class_weight="balanced", solver="newton-cholesky")
         self._model.fit(self._columns(counts, kinds), y)
         return self
 

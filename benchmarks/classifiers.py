@@ -106,6 +106,8 @@ def notes_of(pool: Lines, protocol: Protocol, missing: list[str], found: dict[st
         f"({r['exact']:,} equal, {r['masked']:,} but for values, {r['cosine']:,} by cosine)"
     )
     unresolved: dict[str, list[str]] = {}
+    if not any(of["measured"] for of in found.values()):
+        notes.append("no figure is given: after that fewer than 20 lines of one label are left to judge")
     for case, figure in next(iter(found.values()))["measured"].items():
         for name in figure["unresolved"]:
             unresolved.setdefault(name, []).append(f"{case} ({figure['n_benign']:,})")
