@@ -15,6 +15,7 @@ from _classifier_metrics import PLATFORMS
 from _respelt_unix import UNIX
 from _respelt_windows import WINDOWS, Way
 
+from cmdclf.classify.metrics import auc
 from cmdclf.features.train_rewrites import REWRITES_UNIX, REWRITES_WINDOWS
 
 __all__ = ["Respelt", "drops", "respelt"]
@@ -92,7 +93,9 @@ def drops(
 
     Returns:
         `ways`: a row for each way with n, before, after, drop and, of benign lines, n_benign, alerts_before and
-        alerts_after; `mean`: "kind, platform" -> drop [value, lower, upper], ways, n, before, after, benign alerts.
+        alerts_after; `mean`: "kind, platform" -> drop [value, lower, upper], `loss` (a gain counting as no loss),
+        ways, ways_over_5 (those that lose more than 5 points), n, before, after, benign alerts, and the AUC of the
+        malicious lines against the benign ones, before and when both are written otherwise.
     """
     malicious = protocol.pool.malicious[lines.row]
     before, after = pool_scores[lines.row] >= threshold, scores >= threshold
@@ -120,19 +123,28 @@ def drops(
         per_way(change, bad * np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))[of])
         for _ in range(draws)
     ])  # fmt: skip
+
+    def auc_of(values: np.ndarray, ways: list[int]) -> float | None:
+        chosen = np.isin(lines.way, ways)
+        return _rounded(auc(malicious[chosen], values[chosen]))
+
     mean = {}
     for kind in (UNSEEN, TRAINED):
         for platform in ("all", *PLATFORMS):
             mine = [i for i, (p, k, _) in enumerate(lines.ways) if k == kind and platform in ("all", p) and n[i] >= 5]
             if mine:
-                point = float(np.mean(table[0, mine] - table[1, mine]))
+                lost = table[0, mine] - table[1, mine]
+                point = float(lost.mean())
                 low, high = np.nanpercentile(np.nanmean(drawn[:, mine], axis=1), (2.5, 97.5))
                 mean[f"{kind}, {platform}"] = {
                     "drop": [_rounded(v) for v in (point, min(low, point), max(high, point))],
+                    # What one way gains by alerting on anything odd must not pay for what another loses.
+                    "loss": _rounded(np.maximum(lost, 0).mean()), "ways_over_5": int((lost > 0.05).sum()),
                     "ways": len(mine), "n": int(n[mine].sum()), "before": _rounded(table[0, mine].mean()),
                     "after": _rounded(table[1, mine].mean()),
                     "alerts_before": _rounded(np.nanmean(table[2, mine])),
                     "alerts_after": _rounded(np.nanmean(table[3, mine])),
+                    "auc_before": auc_of(pool_scores[lines.row], mine), "auc_after": auc_of(scores, mine),
                 }  # fmt: skip
     return {"ways": rows, "mean": mean}
 

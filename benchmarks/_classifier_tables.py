@@ -85,17 +85,16 @@ def _robust(found: dict[str, dict]) -> list[Table]:
         return []
     some = next(iter(measured.values()))
     mean = []
-    for case in some["mean"]:
-        row = [case, str(some["mean"][case]["ways"]), f"{some['mean'][case]['n']:,}"]
-        for of in measured.values():
-            m = of["mean"][case]
+    for model, of in measured.items():
+        for case, m in of["mean"].items():
             low, high = (100 * v for v in m["drop"][1:])
-            row.append(f"{m['before']:.3f} {m['after']:.3f}, {100 * m['drop'][0]:.1f} ({low:.1f}-{high:.1f})")
-            row.append(f"{m['alerts_before']:.3f} {m['alerts_after']:.3f}")
-        mean.append(row)
-    head = ["ways, platform", "ways", "lines"]
-    for model in measured:
-        head += [f"{model}: TPR before, after, points lost", "benign before, after"]
+            mean.append([
+                model, case, f"{m['ways']}", f"{m['n']:,}", f"{m['before']:.3f} {m['after']:.3f}",
+                f"{100 * m['drop'][0]:.1f} ({low:.1f} to {high:.1f})", f"{100 * m['loss']:.1f}", f"{m['ways_over_5']}",
+                _pair(m["alerts_before"], m["alerts_after"]), _pair(m["auc_before"], m["auc_after"]),
+            ])  # fmt: skip
+    head = ["model", "ways, platform", "ways", "lines", "TPR before, after", "points lost", "gains as 0",
+            "ways that lose > 5", "benign alerts before, after", "AUC before, after"]  # fmt: skip
     ways = []
     for i, way in enumerate(some["ways"]):
         if way["n"] < 5:
@@ -108,6 +107,10 @@ def _robust(found: dict[str, dict]) -> list[Table]:
     title = "malicious lines written otherwise, threshold where 1e-2 of the benign lines as they are alert"
     by_way = ["platform", "kind", "way", "lines", *(f"{m}: before, after, points lost" for m in measured)]
     return [(f"{title}, mean over ways", head, mean), (f"{title}, by way", by_way, ways)]
+
+
+def _pair(before: float | None, after: float | None) -> str:
+    return " ".join("-" if value is None else f"{value:.3f}" for value in (before, after))
 
 
 def _sources(sources: dict[str, dict], ours: str) -> Table:

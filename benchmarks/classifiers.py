@@ -129,9 +129,11 @@ def verdict_on(ours: str, found: dict[str, dict]) -> list[str]:
     for model, of in found.items():
         for case, mean in of.get("robust", {}).get("mean", {}).items():
             if case.endswith(", all"):
-                lost = 100 * mean["drop"][0]
+                lost, loss = 100 * mean["drop"][0], 100 * mean["loss"]
+                state = "reached" if loss <= 5 else "missed" if lost > 5 else "reached only because gains offset losses"
                 out.append(
-                    f"target <= 5 points lost, {case}: {model} {lost:.1f}, {'reached' if lost <= 5 else 'missed'}"
+                    f"target <= 5 points lost, {case}: {model} {lost:.1f}, gains as 0 {loss:.1f}, {state}; "
+                    f"benign lines alert {mean['alerts_before']:.3f} before, {mean['alerts_after']:.3f} after"
                 )
     return out
 
