@@ -28,7 +28,7 @@ class Telemetry:
         name: as tables print it.
         about: what is counted.
         corpus: the distinct lines.
-        events: (n,) int64, how often each was recorded.
+        events: (n,) int64, how often each was recorded by whom the count is about; 0: it doesn't count.
     """
 
     name: str
@@ -61,12 +61,17 @@ def _linux(path: Path) -> tuple[pa.Table, str]:
 
 
 def _otrf(path: Path) -> tuple[pa.Table, str]:
-    table = _read(path, ["process_command_line", "platform", "source", "path", "count"])
+    table = _read(path, ["process_command_line", "platform", "source", "path", "user", "count"])
     calm = pc.invert(pc.is_in(table["source"], pa.array(_CAPTURES)))
     for name in _ATTACKED:
         calm = pc.and_(calm, pc.invert(pc.match_substring(table["path"], name)))
     table = table.filter(pc.and_(calm, pc.equal(table["platform"], "windows")))
-    about = "Windows, label unknown: captures of attacks left out, every alert counts as false"
+    # On this host attacks were staged by hand: what people's accounts started is not known to be benign.
+    user = pc.fill_null(table["user"], "")
+    own = pc.or_(pc.ends_with(user, "$"), pc.starts_with(user, "NT AUTHORITY\\"))
+    counted = pc.if_else(own, table["count"], 0)
+    table = table.set_column(table.column_names.index("count"), "count", counted)
+    about = "Windows, label unknown: what the machine's own accounts started, every alert counts as false"
     return table.rename_columns({"process_command_line": "command_line"}), about
 
 
@@ -101,13 +106,13 @@ def false_alerts(telemetry: Telemetry, scores: np.ndarray, threshold: float) -> 
         `per_100k` the mean over the folds, `range` the lowest and the highest fold, `lines` distinct lines that alert
         (mean), `events` and `distinct` what it is counted over.
     """
-    alerts = scores >= threshold
+    alerts = (scores >= threshold) & (telemetry.events > 0)
     rates = (alerts * telemetry.events).sum(axis=1) / telemetry.events.sum() * 100_000
     return {
         "per_100k": round(float(rates.mean()), 1),
         "range": [round(float(rates.min()), 1), round(float(rates.max()), 1)],
         "lines": round(float(alerts.sum(axis=1).mean()), 1),
         "events": int(telemetry.events.sum()),
-        "distinct": len(telemetry.events),
+        "distinct": int((telemetry.events > 0).sum()),
         "counted": telemetry.about,
     }

@@ -296,18 +296,21 @@ def test_alerts_count_events_and_not_lines():
 
 
 def test_captures_of_attacks_are_no_benign_telemetry(tmp_path):
-    keys = ("process_command_line", "platform", "source", "path", "count")
+    keys = ("process_command_line", "platform", "source", "path", "count", "user")
     rows = [
-        ("a", "windows", "x/y", "host.pkl", 2),
-        ("a", "windows", "x/y", "host.pkl", 3),
-        ("l", "linux", "x/y", "host.pkl", 1),
-        ("b", "windows", "OTRF/Security-Datasets", "host.pkl", 1),
-        ("c", "windows", "x/y", "d/mde_proc_cs1.csv", 1),
+        ("a", "windows", "x/y", "host.pkl", 2, "HOST$"),
+        ("a", "windows", "x/y", "host.pkl", 3, "NT AUTHORITY\\SYSTEM"),
+        ("a", "windows", "x/y", "host.pkl", 7, "HOST\\person"),
+        ("p", "windows", "x/y", "host.pkl", 1, None),
+        ("l", "linux", "x/y", "host.pkl", 1, "HOST$"),
+        ("b", "windows", "OTRF/Security-Datasets", "host.pkl", 1, "HOST$"),
+        ("c", "windows", "x/y", "d/mde_proc_cs1.csv", 1, "HOST$"),
     ]
     table = pa.Table.from_pylist([dict(zip(keys, row, strict=True)) for row in rows])
     pq.write_table(table, tmp_path / "telemetry_otrf.parquet")
     found, missing = recorded(tmp_path, None)
-    assert [(t.name, t.corpus.text, t.events.tolist()) for t in found] == [("telemetry_otrf", ["a"], [5])]
+    assert [(t.name, t.corpus.text, t.events.tolist()) for t in found] == [("telemetry_otrf", ["a", "p"], [5, 0])]
+    assert false_alerts(found[0], np.ones((FOLDS, 2)), 0.5)["distinct"] == 1
     assert missing == ["false alerts on telemetry_linux: there is no telemetry_linux.parquet"]
     pq.write_table(pa.table({"command_line": ["a"]}), tmp_path / "telemetry_linux.parquet")
     with pytest.raises(CmdclfError, match="column platform and label and count is missing"):
