@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from _labelled_lines import fold_of
 from _respelt_unix import UNIX
 from _respelt_windows import WINDOWS
 
@@ -25,7 +26,6 @@ from cmdclf.features.train_pairs import held_out
 from cmdclf.lexicon.pools import LexiconPool, ParquetPool
 from cmdclf.lexicon.wrappers import rewrap
 
-FOLDS = 5
 SEED = 1
 
 
@@ -305,21 +305,9 @@ def labelled_lines(lexicon: Lexicon, pools: list[Path], malicious: int, benign: 
         draws = random.Random(SEED)
         text = [rewrap(t, t, p, draws) for t, p in zip(text, table.platform[chosen], strict=True)]
     is_bad, source = table.malicious[chosen], table.source[chosen].astype(str)
-    fold = _fold_of(source, is_bad, rng)
+    fold = fold_of(source, is_bad, source, rng)
     what = "sources" if pools else "topics of the lexicon"
     about = f"{int(is_bad.sum()):,} malicious and {int((~is_bad).sum()):,} benign lines of {len(set(source))} {what}"
     columns = {"line": text, "malicious": is_bad.tolist(), "fold": fold.tolist(),
                "group": (table.group_id if pools else table.families)[chosen].tolist()}  # fmt: skip
     return columns, about
-
-
-def _fold_of(source: np.ndarray, malicious: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n,) int, the fold of each line: sources of either label dealt out by size, so that all folds hold both."""
-    fold: dict[str, int] = {}
-    for label in (True, False):
-        names, counts = np.unique(source[malicious == label], return_counts=True)
-        filled = np.zeros(FOLDS)
-        for i in np.lexsort((rng.random(len(names)), -counts)):
-            at = fold.setdefault(str(names[i]), int(filled.argmin()))
-            filled[at] += counts[i]
-    return np.array([fold[s] for s in source])

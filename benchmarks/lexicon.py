@@ -22,103 +22,26 @@ import argparse
 import json
 import os
 import platform
-import random
 import re
 import resource
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
+from _gram_counts import CountedGrams, counted
+from _labelled_lines import FOLDS, Lines, fold_of, from_lexicon, from_pools, thinned
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression
 
 from cmdclf.classify.metrics import auc, evaluate
-from cmdclf.jit import compiled
-from cmdclf.lexicon import Lexicon, render
-from cmdclf.lexicon.pools import ParquetPool
-from cmdclf.lexicon.wrappers import peel, rewrap
+from cmdclf.lexicon import Lexicon
+from cmdclf.lexicon.wrappers import peel
 
-FOLDS = 5
-BITS = 20
+KINDS = ("bytes",)
 FRACTIONS = (0.1, 0.25, 0.5, 1.0)
 DRAWS = 3
 LEXICON, POOLS, BOTH = "lexicon", "pools", "lexicon and pools"
-
-
-@dataclass(frozen=True)
-class Lines:
-    """Labelled lines; all arrays have shape (n,)."""
-
-    text: list[str]
-    malicious: np.ndarray
-    hard: np.ndarray
-    platform: np.ndarray
-    source: np.ndarray
-    group: np.ndarray
-    agree: np.ndarray
-
-    def take(self, rows: np.ndarray) -> Lines:
-        """These rows."""
-        arrays = (self.malicious, self.hard, self.platform, self.source, self.group, self.agree)
-        return Lines([self.text[i] for i in rows], *(a[rows] for a in arrays))
-
-
-@compiled
-def _hashed(data: np.ndarray, offsets: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """(indptr, column of each byte 2- to 5-gram) of every line; FNV-1a, mixed and cut to `bits` bits."""
-    n = len(offsets) - 1
-    indptr = np.zeros(n + 1, np.int64)
-    for i in range(n):
-        length = offsets[i + 1] - offsets[i]
-        indptr[i + 1] = indptr[i] + sum([max(0, length - k + 1) for k in range(2, 6)])
-    columns = np.empty(indptr[n], np.int32)
-    at = 0
-    for i in range(n):
-        for start in range(offsets[i], offsets[i + 1]):
-            code = np.uint64(14695981039346656037)
-            for k in range(min(5, offsets[i + 1] - start)):
-                code = (code ^ np.uint64(data[start + k])) * np.uint64(1099511628211)
-                if k:
-                    mixed = code ^ (code >> np.uint64(29))
-                    columns[at] = np.int32((mixed * np.uint64(11400714819323198485)) >> np.uint64(64 - bits))
-                    at += 1
-    return indptr, columns
-
-
-def grams(texts: list[str]) -> sparse.csr_matrix:
-    """(n, 2**BITS) float32, 1 + log of how often each n-gram occurs."""
-    raw = [f" {t.lower()} ".encode("utf-8", "replace")[:4096] for t in texts]
-    offsets = np.concatenate([[0], np.cumsum([len(r) for r in raw])]).astype(np.int64)
-    indptr, columns = _hashed(np.frombuffer(b"".join(raw), np.uint8), offsets, BITS)
-    x = sparse.csr_matrix((np.ones(len(columns), np.float32), columns, indptr), shape=(len(texts), 1 << BITS))
-    x.sum_duplicates()
-    x.data = 1 + np.log(x.data)
-    return x
-
-
-class GramModel:
-    """Logistic regression on TF-IDF; fitted on rows of one matrix, scoring rows of another."""
-
-    def fit(self, x: sparse.csr_matrix, y: np.ndarray) -> GramModel:
-        df = np.bincount(x.indices, minlength=x.shape[1])
-        self._idf = (np.log((1 + x.shape[0]) / (1 + df)) + 1).astype(np.float32)
-        scaled = x.multiply(self._idf).tocsr() if x.shape[0] else x
-        scaled = sparse.diags(1 / self._norms(x)).dot(scaled).astype(np.float32)
-        model = LogisticRegression(C=20.0, solver="liblinear", class_weight="balanced", tol=0.01, random_state=0)
-        self._weights = model.fit(scaled, y).coef_[0].astype(np.float32) * self._idf
-        self._bias = float(model.intercept_[0])
-        return self
-
-    def _norms(self, x: sparse.csr_matrix) -> np.ndarray:
-        squares = sparse.csr_matrix((x.data**2, x.indices, x.indptr), shape=x.shape)
-        return np.sqrt(np.maximum(squares @ self._idf**2, 1e-12))
-
-    def scores(self, x: sparse.csr_matrix) -> np.ndarray:
-        return np.asarray((x @ self._weights) / self._norms(x) + self._bias, np.float64)
 
 
 class ProjectModel:
@@ -152,58 +75,6 @@ def peeled(text: str) -> str:
             break
         text = inner[1]
     return text
-
-
-def from_pools(paths: list[str], verdicts: str | None, seed: int) -> Lines:
-    """All labelled rows of the pools, wrappers drawn anew."""
-    pool = ParquetPool(paths, rewrap=True, seed=seed)
-    rows = np.arange(len(pool.table))
-    malicious = pool.table.malicious
-    agree = np.ones(len(rows), bool)
-    if verdicts:
-        given = pq.read_table(verdicts, columns=["platform", "process_command_line", "verdict"]).to_pydict()
-        said = dict(
-            zip(zip(given["platform"], given["process_command_line"], strict=True), given["verdict"], strict=True)
-        )
-        keys = zip(pool.table.platform, pool.original(rows).to_pylist(), strict=True)
-        verdict = np.array([said.get(key, "") for key in keys], object)
-        agree = np.where(malicious, verdict == "malicious", (verdict == "benign") | (verdict == ""))
-    text = pool.lines(rows, random.Random(seed))[0].to_pylist()
-    table = pool.table
-    return Lines(text, malicious, table.hard, table.platform, table.source, table.group_id, agree)
-
-
-def from_lexicon(lexicon: Lexicon, renderings: int, seed: int) -> Lines:
-    """So many lines of each template, wrappers drawn anew from the same pool; `group` is the template."""
-    rng = random.Random(f"lexicon {seed}")
-    text, owner = [], []
-    for i, template in enumerate(lexicon):
-        made = {render(template, rng).command_line for _ in range(renderings)}
-        text += [rewrap(line, line, template.platform, rng) for line in sorted(made)]
-        owner += [i] * len(made)
-    of = [lexicon.templates[i] for i in owner]
-    return Lines(
-        text,
-        np.array([t.label == "malicious" for t in of], bool),
-        np.array([t.hard and t.label == "benign" for t in of], bool),
-        *(np.array([getattr(t, name) for t in of], object) for name in ("platform", "role", "id")),
-        np.ones(len(of), bool),
-    )  # fmt: skip
-
-
-def folds_of(lines: Lines, seed: int) -> Iterator[np.ndarray]:
-    """(n,) bool, the rows of each fold: sources of either label dealt out by size, so that all folds hold both."""
-    rng = np.random.default_rng(seed)
-    fold: dict[str, int] = {}
-    for label in (True, False):
-        names, counts = np.unique(lines.source[lines.malicious == label].astype(str), return_counts=True)
-        filled = np.zeros(FOLDS)
-        for i in np.lexsort((rng.random(len(names)), -counts)):
-            fold.setdefault(names[i], int(filled.argmin()))
-            filled[fold[names[i]]] += counts[i]
-    mine = np.array([fold[s] for s in lines.source.astype(str)])
-    for k in range(FOLDS):
-        yield mine == k
 
 
 def measured(lines: Lines, scores: np.ndarray, n_bootstrap: int) -> dict[str, dict]:
@@ -258,7 +129,7 @@ def curve(lex: Lines, x: sparse.csr_matrix, test: Lines, x_test: sparse.csr_matr
         for draw in range(DRAWS if fraction < 1 else 1):
             kept = np.random.default_rng([seed, draw]).permutation(ids)[: round(fraction * len(ids))]
             rows = np.flatnonzero(np.isin(lex.group.astype(str), kept))
-            scores = GramModel().fit(x[rows], lex.malicious[rows]).scores(x_test)
+            scores = CountedGrams(KINDS).fit(x[rows], lex.malicious[rows]).scores(x_test)
             hard = test.hard | test.malicious
             aucs.append((auc(test.malicious, scores), auc(test.malicious[hard], scores[hard])))
         mean, spread = np.mean(aucs, axis=0), np.ptp(aucs, axis=0)
@@ -272,32 +143,23 @@ def curve(lex: Lines, x: sparse.csr_matrix, test: Lines, x_test: sparse.csr_matr
     return out
 
 
-def thinned(lines: Lines, limit: int, seed: int) -> Lines:
-    """At most so many benign and half as many malicious lines, drawn at random."""
-    rng = np.random.default_rng(seed)
-    rows = [
-        np.sort(rng.permutation(np.flatnonzero(lines.malicious == label))[: limit // (1 + label)])
-        for label in (False, True)
-    ]
-    return lines.take(np.concatenate(rows))
-
-
 def arms_of(lex: Lines, pools: Lines | None, args: argparse.Namespace) -> tuple[dict[str, np.ndarray], list[dict]]:
     """Scores of every arm on the test lines, and the curve."""
     test = lex if pools is None else pools
-    x_lex = grams(lex.text)
-    x_test = x_lex if pools is None else grams(test.text)
+    x_lex = counted(lex.text, layers=False, kinds=KINDS)
+    x_test = x_lex if pools is None else counted(test.text, layers=False, kinds=KINDS)
     held_out = {LEXICON if pools is None else POOLS: None} | ({} if pools is None else {BOTH: (x_lex, lex.malicious)})
     scores = {name: np.zeros(len(test.text)) for name in held_out}
-    for rows in folds_of(test, args.seed):
+    fold = fold_of(test.source, test.malicious, test.group, np.random.default_rng(args.seed))
+    for rows in (fold == k for k in range(FOLDS)):
         for name, more in held_out.items():
             x, y = x_test[~rows], test.malicious[~rows]
             if more is not None:
                 x, y = sparse.vstack([x, more[0]], format="csr"), np.concatenate([y, more[1]])
-            scores[name][rows] = GramModel().fit(x, y).scores(x_test[rows])
+            scores[name][rows] = CountedGrams(KINDS).fit(x, y).scores(x_test[rows])
     if pools is None:
         return scores, []
-    scores = {LEXICON: GramModel().fit(x_lex, lex.malicious).scores(x_test)} | scores
+    scores = {LEXICON: CountedGrams(KINDS).fit(x_lex, lex.malicious).scores(x_test)} | scores
     if args.project:
         scores["lexicon, project's classifier"] = ProjectModel(lex).scores(test)
     rows = np.flatnonzero(test.agree)

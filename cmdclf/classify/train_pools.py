@@ -28,13 +28,13 @@ from cmdclf.classify.metrics import evaluate
 from cmdclf.classify.model import Classifier
 from cmdclf.classify.training import TRAINING
 from cmdclf.dedup import remove_near
-from cmdclf.errors import CmdclfError
+from cmdclf.errors import CmdclfError, TelemetryError
 from cmdclf.features import FeatureMaker, load_embedder
 from cmdclf.lexicon.pools import LexiconPool, ParquetPool, Pool
 from cmdclf.lexicon.split import split_pool
 from cmdclf.telemetry import command_ids
 
-__all__ = ["main", "train_pools"]
+__all__ = ["main", "require_both_labels", "train_pools"]
 
 
 def train_pools(
@@ -65,6 +65,7 @@ def train_pools(
         CmdclfError: a pool can't be read or split.
     """
     pool = ParquetPool(pools, rewrap=True, seed=seed)
+    require_both_labels(pool, pools)
     split = split_pool(pool, hold_out=hold_out, labelled_share=1.0, seed=seed)
     train_rows = np.concatenate([split.benign, split.labelled, split.incidents])
     wrong = _doubted(pool, train_rows, verdicts) if verdicts else np.zeros(len(train_rows), bool)
@@ -110,6 +111,7 @@ def train_pools(
         "left_out": {
             "contradicted or left open by a verdict": int(wrong.sum()),
             "licence": int((barred & ~wrong).sum()),
+            **pool.dropped,
         },
         "lexicon_lines": lexicon_lines,
         "sources": sorted(set(pool.table.source[train_rows].astype(str))),
@@ -117,6 +119,22 @@ def train_pools(
     }
     export_model(out, classifier, featuriser, name=name, provenance=provenance, metrics=metrics)
     return metrics
+
+
+def require_both_labels(pool: Pool, files: Sequence[str | Path]) -> None:
+    """Nothing, where the pool that these files make has lines of both labels.
+
+    Raises:
+        TelemetryError: it has lines of one label only.
+    """
+    names = ", ".join(str(path) for path in files)
+    for label, mask in (("malicious", pool.table.malicious), ("benign", ~pool.table.malicious)):
+        if not mask.any():
+            raise TelemetryError(
+                f"no line is {label}, or none that says so without dual use",
+                file=names,
+                remedy=f"Give a pool with {label} lines beside it",
+            )
 
 
 def _lines(pool: Pool, rows: npt.NDArray[np.int64], seed: int) -> pa.Table:
@@ -203,6 +221,9 @@ def _measure(test: pa.Table, scores: npt.NDArray[np.float64]) -> dict[str, Any]:
     platforms = np.asarray(test["platform"].to_pylist())
     whole = evaluate(y, scores, groups=groups, platforms=platforms, n_bootstrap=300, roc=False)
     whole["hard"] = evaluate(y[hard], scores[hard], groups=groups[hard], n_bootstrap=300, roc=False)
+    for part in (whole, whole["hard"]):
+        # No figure that a handful of benign lines would decide; `unresolved` says why.
+        part["tpr_at_fpr"] |= dict.fromkeys(part["unresolved"])
     return whole
 
 

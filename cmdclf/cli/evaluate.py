@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
         raise CmdclfError(f"--bootstrap is {args.bootstrap}", remedy="Give a number of at least 1")
     tables = {str(path): _labelled(path) for path in args.files}
     scorer = Scorer.load(args.model or default_model_dir())
+    for path, table in tables.items():
+        _warn_of_known_sources(path, table, scorer.manifest.get("provenance", {}).get("sources", ()))
     tests = {path: _evaluated(scorer, table, args.bootstrap, args.seed) for path, table in tables.items()}
     for line in _table(tests):
         say(line)
@@ -91,10 +95,60 @@ def _labelled(path: Path) -> pa.Table:
             f"it can't be read as labelled Parquet ({str(error)[:200]})", file=path, remedy=remedy
         ) from None
     known = pc.is_in(table["label"], value_set=pa.array(["benign", "malicious"]))
+    others = pc.value_counts(table.filter(pc.invert(known))["label"]).to_pylist()
     table = table.filter(pc.and_(known, pc.is_valid(table["command_line"])))
     if table.num_rows == 0:
         raise TelemetryError("no row is labelled benign or malicious", file=path, remedy="Check its column label")
+    if others:
+        named = ", ".join(f"{str(o['values'])[:40]} {o['counts']:,}" for o in others[:5])
+        _warn(path, f"rows left out whose label is neither benign nor malicious: {named}")
+    table = _without_contradictions(path, table)
+    present = set(pc.unique(table["label"]).to_pylist())
+    for label in sorted({"benign", "malicious"} - present):
+        _warn(path, f"no row is {label}, so nothing can be ranked. Give a file with {label} lines too")
     return table
+
+
+def _without_contradictions(path: Path, table: pa.Table) -> pa.Table:
+    """The rows of lines that have one label."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    keys = ["command_line", "platform"]
+    labels = table.group_by(keys, use_threads=False).aggregate([("label", "count_distinct")])
+    both = labels.filter(pc.greater(labels["label_count_distinct"], 1))
+    if both.num_rows == 0:
+        return table
+    # A join would drop rows without a platform: nulls match nothing there.
+    named = set(zip(both["command_line"].to_pylist(), both["platform"].to_pylist(), strict=True))
+    rows = zip(table["command_line"].to_pylist(), table["platform"].to_pylist(), strict=True)
+    wrong = pa.array([row in named for row in rows], pa.bool_())
+    _warn(
+        path,
+        f"{both.num_rows:,} lines carry both labels, their {pc.sum(wrong).as_py():,} rows are left out "
+        f"(the first one: {both['command_line'][0].as_py()[:80]}). Give each line one label",
+    )
+    table = table.filter(pc.invert(wrong))
+    if table.num_rows == 0:
+        raise TelemetryError("every line carries both labels", file=path, remedy="Give each line one label")
+    return table
+
+
+def _warn_of_known_sources(path: str, table: pa.Table, trained_on: Collection[str]) -> None:
+    if "source" not in table.column_names:
+        return
+    shared = sorted(set(table["source"].to_pylist()) & set(trained_on))
+    if shared:
+        more = f" and {len(shared) - 3} more" if len(shared) > 3 else ""
+        _warn(
+            path,
+            f"the model was trained on lines of source {', '.join(shared[:3])}{more} too, so its figures flatter it. "
+            "Leave these rows out of the test",
+        )
+
+
+def _warn(path: str | Path, text: str) -> None:
+    say(f"{path}: {text}", file=sys.stderr)
 
 
 def _evaluated(scorer: Scorer, table: pa.Table, n_bootstrap: int, seed: int) -> dict[str, Any]:
@@ -132,7 +186,9 @@ def _table(tests: dict[str, dict[str, Any]]) -> list[str]:
     for name, test in tests.items():
         lo, hi = test["auc_ci95"]
         area = "-" if test["auc"] is None else f"{test['auc']:.4f} [{lo:.4f}, {hi:.4f}]"
-        rates = [test["tpr_at_fpr"]["0.01"], test["tpr_at_fpr"]["0.001"], test["fpr_at_tpr"]["0.9"]]
+        # A rate that a handful of benign lines would decide gets its reason below instead of a number.
+        carried = [None if fpr in test["unresolved"] else test["tpr_at_fpr"][fpr] for fpr in ("0.01", "0.001")]
+        rates = [*carried, test["fpr_at_tpr"]["0.9"]]
         shown = ["-" if r is None else f"{r:.4f}" for r in rates]
         rows.append((Path(name).name, f"{test['n_benign']:,}", f"{test['n_malicious']:,}", area, *shown))
     widths = [max(len(row[k]) for row in rows) for k in range(len(head))]

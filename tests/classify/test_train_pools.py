@@ -124,3 +124,35 @@ def test_lexicon_lines_train_and_do_not_test(pool, tmp_path, monkeypatch):
     assert provenance[1]["benign"] == provenance[0]["benign"] + 3
     assert provenance[1]["sources"] == provenance[0]["sources"]
     assert made[1]["n_benign"] == made[0]["n_benign"]
+
+
+def with_labels(pool, change):
+    table = pq.read_table(pool)
+    labels = [change(i, label) for i, label in enumerate(table["label"].to_pylist())]
+    pq.write_table(table.set_column(table.column_names.index("label"), "label", pa.array(labels)), pool)
+
+
+def test_a_pool_of_one_class_is_named_with_the_class_that_it_lacks(pool, tmp_path, capsys):
+    with_labels(pool, lambda i, label: "benign")
+    assert main(["--pool", str(pool), "--out", str(tmp_path / "model")]) == 2
+    error = capsys.readouterr().err
+    assert f"{pool}: no line is malicious" in error
+    assert "Give a pool with malicious lines" in error
+
+
+def test_an_unknown_label_is_named_with_file_and_row(pool, tmp_path, capsys):
+    with_labels(pool, lambda i, label: "evil" if i == 6 else label)
+    assert main(["--pool", str(pool), "--out", str(tmp_path / "model")]) == 2
+    assert "pool.parquet, row 7: label 'evil'" in capsys.readouterr().err
+
+
+def test_lines_with_both_labels_train_nothing_and_are_counted(pool, tmp_path, capsys):
+    table = pq.read_table(pool)
+    again = table.slice(0, 1).set_column(table.column_names.index("label"), "label", pa.array(["malicious"]))
+    pq.write_table(pa.concat_tables([table, again]), pool)
+    assert main(["--pool", str(pool), "--out", str(tmp_path / "model"), "--with-gpl"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    manifest = Scorer.load(tmp_path / "model").manifest
+    assert manifest["provenance"]["left_out"]["line with both labels"] == 2
+    assert metrics["unresolved"]
+    assert set(metrics["unresolved"]) == {fpr for fpr, value in metrics["tpr_at_fpr"].items() if value is None}

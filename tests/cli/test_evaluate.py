@@ -84,3 +84,55 @@ def test_a_null_line_or_platform_does_not_stop_the_evaluation(model_dir, tmp_pat
     pq.write_table(pa.table(table), path)
     assert main(["evaluate", "--model", str(model_dir), str(path), "--bootstrap", "10"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[1:3] == ["1", "1"]
+
+
+def evaluated(model_dir, tmp_path, capsys, **columns):
+    """(exit code, the table's row, what was said on the error stream) of a small test file."""
+    path = tmp_path / "test.parquet"
+    pq.write_table(pa.table({"platform": ["linux"] * len(columns["label"]), **columns}), path)
+    code = main(["evaluate", "--model", str(model_dir), str(path), "--bootstrap", "10"])
+    said = capsys.readouterr()
+    return code, (said.out.splitlines() or ["", ""])[1], said.err
+
+
+def test_rows_with_other_labels_are_counted_and_left_out(model_dir, tmp_path, capsys):
+    columns = {"command_line": ["ls", "id", "w", "ps"], "label": ["benign", "malicious", "evil", "unknown"]}
+    code, row, error = evaluated(model_dir, tmp_path, capsys, **columns)
+    assert code == 0
+    assert row.split()[1:3] == ["1", "1"]
+    assert "test.parquet: rows left out whose label is neither benign nor malicious: evil 1, unknown 1" in error
+
+
+def test_a_file_of_one_class_gets_a_warning_and_no_figure(model_dir, tmp_path, capsys):
+    code, row, error = evaluated(model_dir, tmp_path, capsys, command_line=["ls", "id"], label=["benign"] * 2)
+    assert code == 0
+    assert row.split()[1:] == ["2", "0", "-", "-", "-", "-"]
+    assert "no row is malicious" in error
+
+
+def test_a_line_with_both_labels_is_left_out_and_named(model_dir, tmp_path, capsys):
+    columns = {"command_line": ["ls", "ls", "w", "id"], "label": ["benign", "malicious", "benign", "malicious"]}
+    code, row, error = evaluated(model_dir, tmp_path, capsys, **columns)
+    assert code == 0
+    assert row.split()[1:3] == ["1", "1"]
+    assert "1 lines carry both labels, their 2 rows are left out (the first one: ls)" in error
+    code, _, error = evaluated(model_dir, tmp_path, capsys, command_line=["ls"] * 2, label=["benign", "malicious"])
+    assert code == 2
+    assert "every line carries both labels" in error
+
+
+def test_a_source_that_the_model_was_trained_on_is_named(model_dir, tmp_path, capsys):
+    from cmdclf.cli.evaluate import _warn_of_known_sources
+
+    table = pa.table({"source": ["a/b", "c/d", None]})
+    _warn_of_known_sources("test.parquet", table, ["c/d", "e/f"])
+    error = capsys.readouterr().err
+    assert "trained on lines of source c/d too" in error
+    assert "a/b" not in error
+    _warn_of_known_sources("test.parquet", table, ["e/f"])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_rate_that_too_few_benign_rows_would_decide_is_not_printed(model_dir, labelled_file, capsys):
+    assert main(["evaluate", "--model", str(model_dir), str(labelled_file), "--bootstrap", "10"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[-3:-1] == ["-", "-"]

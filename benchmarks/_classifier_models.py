@@ -1,0 +1,184 @@
+"""The models of benchmarks/classifiers.py: each is fitted on labelled lines and scores lines, higher for malicious."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from _classifier_folds import Batch, Training
+from _gram_counts import KINDS, CountedGrams, only
+from sklearn.linear_model import LogisticRegression
+
+from cmdclf.classify.featurise import Featuriser
+from cmdclf.classify.model import Classifier
+from cmdclf.features import FeatureMaker, load_embedder
+from cmdclf.lexicon.wrappers import peel, shell_of
+from cmdclf.rules import RuleSet
+
+__all__ = ["BLEND_OF", "MODELS", "QUICK_MODELS", "Model", "Spec"]
+
+#: Log-odds of the trees that the blend adds to those of the n-grams.
+TREES_SHARE = 0.3
+BLEND_OF = ("grams", "trees")
+
+
+class Model:
+    """A model under the protocol."""
+
+    def fit(self, lines: Batch, y: np.ndarray, groups: np.ndarray) -> Model:
+        """Fit on n lines; `y` (n,) bool malicious, `groups` (n,) scripts and templates. Returns self."""
+        raise NotImplementedError
+
+    def scores(self, lines: Batch) -> np.ndarray:
+        """(n,) float64."""
+        raise NotImplementedError
+
+    def arrays(self) -> dict[str, np.ndarray] | None:
+        """What `restore` needs; None: this model is not kept, its scores are."""
+        return None
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> Model:
+        """The model whose `arrays` these are."""
+        raise NotImplementedError
+
+
+class Floor(Model):
+    """Logistic regression on what the wrapping of a line shows: wrapper, lengths, quoting. It reads no word.
+
+    What a pool's making gives away, it would find; a model that is no better knows nothing else.
+    """
+
+    def fit(self, lines: Batch, y: np.ndarray, groups: np.ndarray) -> Floor:
+        counts, kinds = self._read(lines)
+        self._edges = [np.unique(np.quantile(c, np.linspace(0, 1, 17)[1:-1])) for c in counts.T]
+        self._kinds = {name: i for i, name in enumerate(sorted(set(kinds)))}
+        self._model = LogisticRegression(C=1.0, class_weight="balanced", solver="newton-cholesky")
+        self._model.fit(self._columns(counts, kinds), y)
+        return self
+
+    def scores(self, lines: Batch) -> np.ndarray:
+        return np.asarray(self._model.decision_function(self._columns(*self._read(lines))))
+
+    def _columns(self, counts: np.ndarray, kinds: list[str]) -> np.ndarray:
+        """Each count as the interval that it lies in, and the wrapper."""
+        found = [
+            np.eye(len(edges) + 1, dtype=np.float32)[np.searchsorted(edges, column)]
+            for edges, column in zip(self._edges, counts.T, strict=True)
+        ]
+        wrapper = np.eye(len(self._kinds) + 1, dtype=np.float32)[[self._kinds.get(kind, -1) for kind in kinds]]
+        return np.concatenate([*found, wrapper], axis=1)
+
+    @staticmethod
+    def _read(lines: Batch) -> tuple[np.ndarray, list[str]]:
+        counts, kinds = [], []
+        for text in lines.text:
+            inner = peel(text)
+            inside = text if inner is None else inner[1]
+            counts.append([len(text), len(inside), inside.count(" "), text.count('"'), text.count("'"),
+                           text.count("\\"), text.count("`") + text.count("^")])  # fmt: skip
+            shell = shell_of(text)
+            # The shell's own words, without what it runs: "powershell.exe -NoProfile -Command".
+            kinds.append("" if shell is None else re.sub(r"\s+", " ", text.split(inside[:20], 1)[0])[:120].lower())
+        return np.array(counts, np.float64), kinds
+
+
+class Rules(Model):
+    """How many of the bundled baseline rules a line hits; nothing is fitted."""
+
+    def fit(self, lines: Batch, y: np.ndarray, groups: np.ndarray) -> Rules:
+        return self
+
+    def scores(self, lines: Batch) -> np.ndarray:
+        table = lines.table
+        rows, _ = RuleSet.bundled("baseline").pairs(table["command_line"], table["platform"])
+        return np.bincount(rows, minlength=len(lines)).astype(np.float64)
+
+
+class Grams(Model):
+    """`cmdclf.classify.grams.GramModel`, or a part of it.
+
+    Args:
+        layers: with what a line hides before it.
+        kinds: of n-grams.
+    """
+
+    def __init__(self, *, layers: bool = True, kinds: tuple[str, ...] = KINDS) -> None:
+        self.layers, self.kinds = layers, kinds
+
+    def fit(self, lines: Batch, y: np.ndarray, groups: np.ndarray) -> Grams:
+        self._model = CountedGrams(self.kinds).fit(only(lines.counts(self.layers), self.kinds), y)
+        return self
+
+    def scores(self, lines: Batch) -> np.ndarray:
+        return self._model.scores(only(lines.counts(self.layers), self.kinds))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        m = self._model
+        return {
+            "weights": m.weights.astype(np.float16),
+            "rarity": m.rarity.astype(np.float16),
+            "bias": np.array(m.bias),
+        }
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> Grams:
+        m = self._model = CountedGrams(self.kinds)
+        m.weights, m.rarity = arrays["weights"].astype(np.float32), arrays["rarity"].astype(np.float32)
+        m.bias = float(arrays["bias"])
+        return self
+
+
+class Trees(Model):
+    """Gradient-boosted trees on the bundled features and embedding, as log-odds."""
+
+    def fit(self, lines: Batch, y: np.ndarray, groups: np.ndarray) -> Trees:
+        table = lines.table
+        self._featuriser = Featuriser(FeatureMaker().fit(table.to_batches()), load_embedder())
+        self._trees = Classifier(
+            max_iter=120, learning_rate=0.15, max_leaf_nodes=16, min_samples_leaf=40, l2_regularization=10.0,
+            max_features=0.2, folds=0, random_state=0,
+        )  # fmt: skip
+        self._trees.fit(self._featuriser.matrix_of(table), y.astype(np.int8), groups=groups)
+        return self
+
+    def scores(self, lines: Batch) -> np.ndarray:
+        return self._trees.decision_function(self._featuriser.matrix_of(lines.table))
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A row of the table.
+
+    Attributes:
+        make: the model, not fitted; None: the blend of two others.
+        training: what it is trained on.
+        about: what it is, in a few words.
+        robust: whether its robustness is measured.
+    """
+
+    make: Callable[[], Model] | None
+    training: Training
+    about: str
+    robust: bool = False
+
+
+_FULL, _POOLS = Training(), Training(renderings=0)
+MODELS: dict[str, Spec] = {
+    "floor": Spec(Floor, Training(renderings=0, clean=False), "wrapper, lengths and quoting only"),
+    "rules": Spec(Rules, Training(renderings=0, clean=False), "bundled baseline rules that hit"),
+    "yardstick": Spec(lambda: Grams(layers=False, kinds=("bytes",)), Training(renderings=0, clean=False),
+                      "character 2- to 5-grams of pools as labelled"),
+    "trees": Spec(Trees, _FULL, "gradient boosting on features and embedding", True),
+    "grams": Spec(Grams, _FULL, "n-grams of bytes and words with decoded layers, cleaned labels, lexicon", True),
+    "blend": Spec(None, _FULL, f"log-odds of grams + {TREES_SHARE} x those of trees", True),
+    "grams, no layers": Spec(lambda: Grams(layers=False), _FULL, "without decoded layers", True),
+    "grams, bytes only": Spec(lambda: Grams(kinds=("bytes",)), _FULL, "without n-grams of words"),
+    "grams, words only": Spec(lambda: Grams(kinds=("words",)), _FULL, "without n-grams of bytes"),
+    "grams, not cleaned": Spec(Grams, Training(clean=False), "labels as they are"),
+    "grams, no lexicon": Spec(Grams, _POOLS, "pools only, cleaned"),
+    "grams, 1/4 lexicon": Spec(Grams, Training(templates=0.25), "a quarter of the templates"),
+    "grams, 1 rendering": Spec(Grams, Training(renderings=1), "one line of each template instead of four"),
+    "grams, rewritten": Spec(Grams, Training(rewritten=True), "three lines in ten also once rewritten", True),
+}  # fmt: skip
+QUICK_MODELS = ("floor", "rules", "yardstick", "grams", "grams, no layers")
