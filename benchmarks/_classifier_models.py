@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -53,7 +53,8 @@ class Floor(Model):
     def fit(self, lines: Batch, y: np.ndarray, groups: np.ndarray) -> Floor:
         counts, kinds = self._read(lines)
         self._edges = [np.unique(np.quantile(c, np.linspace(0, 1, 17)[1:-1])) for c in counts.T]
-        self._kinds = {name: i for i, name in enumerate(sorted(set(kinds)))}
+        usual = sorted(name for name, n in Counter(kinds).items() if n >= 20)
+        self._kinds = {name: i for i, name in enumerate(usual)}
         self._model = LogisticRegression(C=1.0, class_weight="balanced", solver="newton-cholesky")
         self._model.fit(self._columns(counts, kinds), y)
         return self
@@ -78,10 +79,18 @@ class Floor(Model):
             inside = text if inner is None else inner[1]
             counts.append([len(text), len(inside), inside.count(" "), text.count('"'), text.count("'"),
                            text.count("\\"), text.count("`") + text.count("^")])  # fmt: skip
-            shell = shell_of(text)
-            # The shell's own words, without what it runs: "powershell.exe -NoProfile -Command".
-            kinds.append("" if shell is None else re.sub(r"\s+", " ", text.split(inside[:20], 1)[0])[:120].lower())
+            kinds.append(_wrapper(text, inside))
         return np.array(counts, np.float64), kinds
+
+
+def _wrapper(text: str, inside: str) -> str:
+    """The shell's own words, without what it runs: `powershell.exe -noprofile -command`; nothing of other lines."""
+    shell = shell_of(text)
+    if shell is None:
+        return ""
+    at = text.find(inside[:20])
+    # A script file, or text that was encoded: more than the shell's name would be the line itself.
+    return f"{shell}, script" if at == 0 else f"{shell}, encoded" if at < 0 else text[:at].strip(" \"'").lower()
 
 
 class Rules(Model):

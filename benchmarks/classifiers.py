@@ -70,7 +70,6 @@ def judged(
     pool, keep = protocol.pool, protocol.keep
     benign = scored.pool[keep & ~pool.malicious]
     alarm = threshold_at(benign, 1e-2)
-    # Where scores are few and tied, no threshold may reach the rate at all.
     out = {
         "about": MODELS[name].about,
         "measured": measured(pool, keep, scored.pool, draws),
@@ -131,6 +130,8 @@ def verdict_on(ours: str, found: dict[str, dict]) -> list[str]:
             if case.endswith(", all"):
                 lost, loss = 100 * mean["drop"][0], 100 * mean["loss"]
                 state = "reached" if loss <= 5 else "missed" if lost > 5 else "reached only because gains offset losses"
+                if mean["alerts_after"] > 0.02:
+                    state += ", but benign lines that are written so alert too"
                 out.append(
                     f"target <= 5 points lost, {case}: {model} {lost:.1f}, gains as 0 {loss:.1f}, {state}; "
                     f"benign lines alert {mean['alerts_before']:.3f} before, {mean['alerts_after']:.3f} after"

@@ -1,6 +1,7 @@
 import json
 import random
 import sys
+from base64 import b64encode
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import classifiers
 from _classifier_cache import Cache
 from _classifier_folds import Corpus, Protocol, Training
 from _classifier_metrics import Ranked, by_source, figures, threshold_at
-from _classifier_models import MODELS
+from _classifier_models import MODELS, _wrapper
 from _classifier_robustness import Respelt, drops, respelt
 from _classifier_scores import Extra, score_all
 from _classifier_tables import house_rows
@@ -28,6 +29,7 @@ from cmdclf.classify import auc, fpr_at_tpr, tpr_at_fpr
 from cmdclf.classify.grams import GramModel
 from cmdclf.errors import CmdclfError
 from cmdclf.lexicon import Lexicon
+from cmdclf.lexicon.wrappers import peel
 
 TOOLS = ("tar", "rsync", "grep", "find", "systemctl", "journalctl", "chown", "mount")
 THINGS = ("mail", "shop", "docs", "wiki", "auth", "billing", "search", "queue")
@@ -383,6 +385,11 @@ def test_the_floor_reads_no_word(protocol):
     scores = model.scores(Corpus(lines, np.array(["linux"] * 4)).all())
     assert scores[0] == scores[1]
     assert scores[2] == scores[3]
+    encoded = [f"powershell -enc {b64encode(x.encode('utf-16-le')).decode()}" for x in ("abcd efgh", "wxyz qrst")]
+    assert {_wrapper(x, (peel(x) or ("", x))[1]) for x in encoded} == {"powershell, encoded"}
+    assert _wrapper('powershell -nop -Command "& {Get-Date}"', "Get-Date") == 'powershell -nop -command "& {'
+    assert _wrapper("bash run.sh", "bash run.sh") == "sh, script"
+    assert _wrapper("tar czf a", "tar czf a") == ""
 
 
 # The whole
