@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from _embedding_tasks import FOLDS, Tasks
+from _embedding_tasks import Tasks
+from _labelled_lines import FOLDS
 
 from cmdclf.dedup.behaviour import behaviour_keys
 from cmdclf.dedup.calibrate import calibrate
