@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -171,7 +172,7 @@ class GramModel:
                 for of, name in ((model.weights_, "weights"), (model.rarity_, "rarity")):
                     of += [held[f"{name}_{kind.name}"].astype(np.float32) for kind in _KINDS]
                 model.bias_, version = float(held["bias"]), int(held["version"])
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ModelIntegrityError(
                 f"it can't be read ({type(error).__name__})", file=path, remedy="Export the model again"
             ) from error

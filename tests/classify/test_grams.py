@@ -65,9 +65,11 @@ def test_what_is_saved_scores_the_same_and_other_files_are_refused(model, tmp_pa
     model.save(tmp_path)
     lines = pa.array([BAD.format(3), GOOD.format(3)])
     assert (GramModel.load(tmp_path).decision_function(lines) == model.decision_function(lines)).all()
-    (tmp_path / GRAMS_FILE).write_bytes(b"PK no")
-    with pytest.raises(ModelIntegrityError, match="can't be read"):
-        GramModel.load(tmp_path)
+    whole = (tmp_path / GRAMS_FILE).read_bytes()
+    for damaged in (b"PK no", b"", whole[:-100], whole[: len(whole) // 2]):
+        (tmp_path / GRAMS_FILE).write_bytes(damaged)
+        with pytest.raises(ModelIntegrityError, match="can't be read"):
+            GramModel.load(tmp_path)
     np.savez(
         tmp_path / GRAMS_FILE,
         bias=0.0,
