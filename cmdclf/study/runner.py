@@ -32,7 +32,9 @@ from cmdclf.study.arms import ArmSet, arm_stage, build_arms, fit_classifier
 from cmdclf.study.config import Baseline, StudyConfig
 from cmdclf.study.judges import make_judge
 from cmdclf.study.labelled import read_labelled
-from cmdclf.study.proof import (
+from cmdclf.study.results import write_results
+from cmdclf.study.sieve import find_anomalies, group_anomalies, take_in_days
+from cmdclf.study.tests import (
     Test,
     decontaminate,
     incident_tests,
@@ -41,8 +43,6 @@ from cmdclf.study.proof import (
     time_split_test,
     training_union,
 )
-from cmdclf.study.results import write_results
-from cmdclf.study.sieve import find_anomalies, group_anomalies, take_in_days
 from cmdclf.study.workplace import Workplace, content_hash, kept, settings_hash
 
 __all__ = ["open_workplace", "run_study"]

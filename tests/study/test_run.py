@@ -171,7 +171,7 @@ def test_too_few_days_are_named(small_study, tmp_path):
     ],
 )
 def test_a_faulty_incident_test_is_named(table, reason, tmp_path):
-    from cmdclf.study.proof import incident_tests
+    from cmdclf.study.tests import incident_tests
 
     file = tmp_path / "incident.parquet"
     pq.write_table(table, file)
