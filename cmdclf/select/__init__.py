@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cmdclf.select.candidates import CANDIDATES, check_candidates
-from cmdclf.select.controls import EventsSelector, FrequentSelector, LongestSelector, MatchedSelector
+from cmdclf.select.controls import EventsSelector, FrequentSelector, LongestSelector, MatchedSelector, lot
 from cmdclf.select.coverage import CoverageSelector
 from cmdclf.select.mined import MinedSelector
 from cmdclf.select.published import PublishedSelector
@@ -28,4 +28,5 @@ __all__ = [
     "UncertainSelector",
     "check_candidates",
     "get_selector",
+    "lot",
 ]

@@ -45,7 +45,7 @@ from cmdclf.study.tests import (
 )
 from cmdclf.study.workplace import Workplace, content_hash, kept, settings_hash
 
-__all__ = ["open_workplace", "run_study"]
+__all__ = ["label_baselines", "open_workplace", "run_study"]
 
 
 def open_workplace(config: StudyConfig, out: str | Path, *, progress: bool = True, part: str = "") -> Workplace:
@@ -80,7 +80,7 @@ def run_study(
         take_in_days(w)
         find_anomalies(w)
         group_anomalies(w)
-        bases, splits = _baselines(w)
+        bases, splits = label_baselines(w)
         featuriser = _featuriser(w)
         matrix = remembered(featuriser.matrix_of)
         judge = judge or make_judge(config.labels)
@@ -99,7 +99,7 @@ def run_study(
     return results
 
 
-def _baselines(w: Workplace) -> tuple[dict[Baseline, pa.Table], dict[Baseline, pa.Table]]:
+def label_baselines(w: Workplace) -> tuple[dict[Baseline, pa.Table], dict[Baseline, pa.Table]]:
     """Training sets of the baselines, and their labels on the test days; stage `baseline.NAME`."""
     bases: dict[Baseline, pa.Table] = {}
     splits: dict[Baseline, pa.Table] = {}
