@@ -8,13 +8,11 @@ import pytest
 
 from cmdclf.classify import Scorer, aggregated_baseline, export_model, verify_model
 from cmdclf.classify.neighbours import NEIGHBOUR_ROWS, NEIGHBOURS_FILE, Neighbours
-from cmdclf.classify.train_pools import train_pools
 from cmdclf.errors import ModelIntegrityError
 from cmdclf.lexicon import Lexicon
 from cmdclf.lexicon.pools import LexiconPool
 
 from .conftest import NoRules, labelled
-from .test_train_pools import pool  # noqa: F401 - a fixture
 
 SECRET = "mysql -uroot -phunter2secret -e 'select 1'"
 
@@ -129,24 +127,20 @@ def test_a_file_that_was_changed_after_loading_or_has_another_width_is_refused(f
         Neighbours.load(tmp_path, sha256, 128)
 
 
-def test_a_general_model_may_carry_lines_of_the_lexicon_and_none_of_its_pools(pool, tmp_path, monkeypatch):  # noqa: F811
-    lexicon = tmp_path / "lexicon"
-    lexicon.mkdir()
+def test_a_lexicons_lines_come_with_what_its_templates_say(tmp_path):
     entry = (
         '[[template]]\nid = "lin-{0}"\nlabel = "{1}"\nplatform = "linux"\nrole = "r"\nline = "du -sh /srv/{0}"\n'
         'intent = "measure {0}"\ntechnique = ["T1083"]\n'
     )
-    (lexicon / "a.toml").write_text(
+    (tmp_path / "a.toml").write_text(
         "".join(entry.format(word, label) for word, label in (("ab", "benign"), ("cd", "malicious")))
     )
-    small = LexiconPool(Lexicon.load(lexicon), repeats=1)
-    monkeypatch.setattr("cmdclf.classify.train_pools.LexiconPool", lambda repeats: small)
-    train_pools([pool], tmp_path / "m", leave_out_licences=False, neighbours=True)
-    scorer = Scorer.load(tmp_path / "m", threads=1)
-    (row,) = scorer.explain(lines("du -sh /srv/cd")).to_pylist()
-    assert len(row["neighbours"]) == 2
-    nearest = row["neighbours"][0] | {"cosine": round(row["neighbours"][0]["cosine"], 2)}
-    assert nearest == {
-        "cosine": 1.0, "label": "malicious", "source": "lin-cd", "intent": "measure cd", "technique": ["T1083"],
-        "platform": "linux", "command_line": "du -sh /srv/cd",
-    }  # fmt: skip
+    near = Neighbours.of_lexicon(LexiconPool(Lexicon.load(tmp_path), repeats=1), lambda text: np.eye(2, dtype="f4"))
+    assert near.nearest(np.array([[0, 1]], np.float32), ["linux"], k=1) == [
+        [
+            {
+                "cosine": 1.0, "command_line": "du -sh /srv/cd", "platform": "linux", "label": "malicious",
+                "source": "lin-cd", "intent": "measure cd", "technique": ["T1083"],
+            }
+        ]
+    ]  # fmt: skip
