@@ -141,7 +141,8 @@ class Neighbours:
             ) from error
         if hashlib.sha256(raw).hexdigest() != sha256:
             raise ModelIntegrityError("it was changed after the model was loaded", file=path, remedy=_REMEDY)
-        table = pq.read_table(io.BytesIO(raw))
+        # The short way: `read_table` loads the dataset library and may start threads that abort a process at its end.
+        table = pq.ParquetFile(io.BytesIO(raw), pre_buffer=False).read(use_threads=False)
         vector = table["vector"].combine_chunks()
         if vector.type.list_size != dim:
             raise ModelIntegrityError(

