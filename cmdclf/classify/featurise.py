@@ -87,6 +87,11 @@ class Featuriser:
         parts: Sequence[NDArray[np.float32]] = [self.matrix(batch) for batch in batches]
         return np.concatenate(parts) if parts else np.empty((0, self.width), dtype=np.float32)
 
+    def embedding_of(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, d) float32, the columns of a matrix that are the lines' embeddings."""
+        first = len(self.maker.feature_names)
+        return matrix[:, first : first + int(self.embedder.dim)]
+
     def save(self, folder: Path) -> None:
         """Write maker and embedder into `folder`, which is then complete by itself.
 

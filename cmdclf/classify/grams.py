@@ -17,7 +17,7 @@ from cmdclf.classify._grams_kernels import byte_grams, count_grams, score_grams,
 from cmdclf.errors import ModelIntegrityError
 from cmdclf.features.embed_layers import with_layers
 
-__all__ = ["GRAMS_FILE", "GRAMS_VERSION", "MOST_BYTES", "GramModel", "out_of_fold", "top_spans"]
+__all__ = ["GRAMS_FILE", "GRAMS_VERSION", "MOST_BYTES", "GramModel", "out_of_fold"]
 
 #: Changes when the same weights would give other scores.
 GRAMS_VERSION = 1
@@ -129,8 +129,12 @@ class GramModel:
         The bytes are the innermost decoded layer, if there is one, and the line, in lower case and cut to
         `MOST_BYTES`, a blank before and after. `decision_function` is `bias_` and the sum of the parts.
         """
+        return self.spans_read(_read(pa.array([text]))[0].as_py())
+
+    def spans_read(self, read: str) -> tuple[bytes, Floats]:
+        """`spans` of a line that has what it hides before it already, as `with_layers` gives it."""
         self._check_fitted()
-        data, offsets = _bytes_of(_read(pa.array([text])))
+        data, offsets = _bytes_of(pa.array([read]))
         parts = np.zeros(len(data))
         for kind, weights, rarity in zip(_KINDS, self.weights_, self.rarity_, strict=True):
             _, buckets, at, sizes = kind.make(data, offsets, kind.bits)
@@ -206,17 +210,6 @@ def out_of_fold(lines: Texts, y: Any, fold: NDArray[np.int64], *, C: float = 20.
         fitted = GramModel(C=C, random_state=random_state).fit(lines.filter(pa.array(~out)), y[~out])
         scores[out] = fitted.decision_function(lines.filter(pa.array(out)))
     return scores
-
-
-def top_spans(text: bytes, parts: Floats, most: int = 3) -> list[tuple[str, float]]:
-    """The at most `most` words (between blanks) that add most to a text's score, with the sum over their bytes."""
-    found: list[tuple[str, float]] = []
-    start = 0
-    for word in text.split(b" "):
-        if word:
-            found.append((word.decode("utf-8", "replace"), float(parts[start : start + len(word)].sum())))
-        start += len(word) + 1
-    return [item for item in sorted(found, key=lambda item: -item[1])[:most] if item[1] > 0]
 
 
 def _rounded(values: Any) -> NDArray[np.float32]:

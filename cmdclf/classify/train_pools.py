@@ -26,6 +26,7 @@ from cmdclf.classify.featurise import Featuriser
 from cmdclf.classify.grams import GramModel, out_of_fold
 from cmdclf.classify.metrics import evaluate
 from cmdclf.classify.model import Classifier
+from cmdclf.classify.neighbours import Neighbours
 from cmdclf.classify.training import TRAINING
 from cmdclf.dedup import remove_near
 from cmdclf.errors import CmdclfError, TelemetryError
@@ -45,6 +46,7 @@ def train_pools(
     leave_out_licences: bool = True,
     hold_out: float = 1 / 3,
     lexicon_lines: int = 0,
+    neighbours: bool = False,
     seed: int = 0,
     name: str = "pools",
 ) -> dict[str, Any]:
@@ -58,6 +60,8 @@ def train_pools(
         leave_out_licences: leave out of training the rows whose column `license` names a GPL alone.
         hold_out: share of the sources that test.
         lexicon_lines: lines of each of the bundled lexicon's templates that are trained on too; none of them tests.
+        neighbours: put one line of each of the bundled lexicon's templates into the folder, for explanations to name;
+            the pools' own lines never are.
         seed: of split, wrappers and trees.
         name: the model's name.
 
@@ -117,7 +121,8 @@ def train_pools(
         "sources": sorted(set(pool.table.source[train_rows].astype(str))),
         "seed": seed,
     }
-    export_model(out, classifier, featuriser, name=name, provenance=provenance, metrics=metrics)
+    near = Neighbours.of_lexicon(LexiconPool(repeats=1), embedder.embed) if neighbours else None
+    export_model(out, classifier, featuriser, name=name, provenance=provenance, metrics=metrics, neighbours=near)
     return metrics
 
 
@@ -237,13 +242,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--lexicon-lines", type=int, default=0, metavar="N", help="also train on N lines of each bundled template"
     )
+    parser.add_argument(
+        "--neighbours", action="store_true", help="also keep a line of each bundled template, for explanations to name"
+    )
     parser.add_argument("--name", default="pools", help="the model's name")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     try:
         metrics = train_pools(
             args.pool, args.out, verdicts=args.verdicts, leave_out_licences=not args.with_gpl, seed=args.seed,
-            name=args.name, lexicon_lines=args.lexicon_lines,
+            name=args.name, lexicon_lines=args.lexicon_lines, neighbours=args.neighbours,
         )  # fmt: skip
     except (CmdclfError, OSError) as error:
         sys.stderr.write(f"{error}\n")

@@ -23,6 +23,7 @@ from cmdclf.classify import (
     verify_model,
 )
 from cmdclf.classify.folder import replace_folder
+from cmdclf.classify.neighbours import Neighbours
 from cmdclf.errors import ModelIntegrityError, StudyError
 from cmdclf.features import FEATURE_VERSION, FeatureMaker
 from cmdclf.labels import Judge
@@ -198,6 +199,9 @@ def _fit_and_measure(
             name=f"{w.config.name}/{arm.name}",
             provenance=_provenance(w, arm),
             metrics={name: {k: m.get(k) for k in ("auc", "auc_ci95", "tpr_at_fpr")} for name, m in metrics.items()},
+            neighbours=Neighbours.of_training(
+                arm.training, lambda rows: featuriser.embedding_of(matrix(rows)), seed=arm.seed
+            ),
         )
         stage.rows = arm.training.num_rows
         stage.detail = {"tests": metrics, "arm": _describe(arm)}

@@ -37,6 +37,10 @@ def _without_timings(path):
     return {k: v for k, v in json.loads(path.read_text()).items() if k != "timings"}
 
 
+def read_sources(path):
+    return pq.read_table(path, columns=["source"])["source"].to_pylist()
+
+
 def test_every_arm_of_both_baselines_is_there(results):
     arms = ["", "+full", "+reduced", "+combined", "+random", "+mined"]
     assert [a["name"] for a in results["arms"]] == [b + a for b in ("rb", "ab") for a in arms]
@@ -108,6 +112,14 @@ def test_the_exported_model_scores_the_incident_test_as_the_study_did(finished_s
     scorer = Scorer.load(finished_study / "model")
     scored = scorer.score(test.select(["platform", "command_line"]).combine_chunks().to_batches()[0])
     assert np.allclose(scored.column("score").to_numpy(), test["score"].to_numpy(), atol=1e-5)
+
+
+def test_the_exported_model_names_lines_that_its_arm_was_trained_on(finished_study):
+    known = Scorer.load(finished_study / "model", threads=1).neighbours.rows
+    sources = {source for path in finished_study.glob("arms/*/training.parquet") for source in read_sources(path)}
+    assert 0 < len(known) <= 20_000
+    assert set(known["label"].to_pylist()) == {"benign", "malicious"}
+    assert set(known["source"].to_pylist()) <= sources
 
 
 def test_no_incident_line_was_trained_on(finished_study, small_study):
