@@ -102,8 +102,10 @@ class CountedGrams:
         return [np.sqrt(np.maximum(squares @ part, 1e-12)) for part in self._parts(self.rarity.astype(np.float64) ** 2)]
 
     def _parts(self, values: NDArray[Any]) -> list[NDArray[Any]]:
-        """For each kind (f,) float64 the values of its columns, zero elsewhere: a product with all of `x` is faster than
-        cutting it up."""
+        """For each kind (f,) float64 the values of its columns, zero elsewhere.
+
+        A product with all of a matrix is faster than cutting the matrix up.
+        """
         found = []
         for kind, end in zip(self.kinds, self.ends, strict=True):
             part = np.zeros(len(values))

@@ -17,7 +17,7 @@ from cmdclf.classify._grams_kernels import byte_grams, count_grams, score_grams,
 from cmdclf.errors import ModelIntegrityError
 from cmdclf.features.embed_layers import with_layers
 
-__all__ = ["GRAMS_FILE", "GRAMS_VERSION", "MOST_BYTES", "GramModel", "out_of_fold"]
+__all__ = ["GRAMS_FILE", "GRAMS_VERSION", "MOST_BYTES", "GramModel", "folds_of", "out_of_fold"]
 
 #: Changes when the same weights would give other scores.
 GRAMS_VERSION = 1
@@ -192,6 +192,31 @@ class GramModel:
     def _check_fitted(self) -> None:
         if not self.weights_:
             raise ValueError("GramModel is not fitted yet")
+
+
+def folds_of(groups: NDArray[Any], y: NDArray[np.int8], seed: int, folds: int = 3) -> NDArray[np.int64]:
+    """(n,) fold of each line: groups whole, those with malicious lines and those without dealt out by size.
+
+    Where one group holds all lines of a label, its lines are dealt out one by one instead.
+
+    Args:
+        groups: (n,) str, what must not be split: source, template, masked text.
+        y: (n,) 1 malicious.
+        seed: of ties.
+        folds: how many.
+    """
+    if min(len(set(groups[y == label])) for label in (0, 1)) < 2:
+        groups = np.arange(len(y)).astype(str)
+    names, at, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    malicious = np.bincount(at, y) > 0
+    fold = np.empty(len(names), np.int64)
+    rng = np.random.default_rng(seed)
+    for side in (True, False):
+        filled = np.zeros(folds)
+        for i in sorted(np.flatnonzero(malicious == side), key=lambda i: (-sizes[i], rng.random())):
+            fold[i] = int(filled.argmin())
+            filled[fold[i]] += sizes[i]
+    return fold[at]
 
 
 def out_of_fold(lines: Texts, y: Any, fold: NDArray[np.int64], *, C: float = 20.0, random_state: int = 0) -> Floats:

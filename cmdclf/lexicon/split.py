@@ -104,8 +104,8 @@ def incident_test(
     up to `simple_length`; lines between the two are left out.
 
     Returns:
-        Distinct lines: command_line, platform, label, source, group_id, hard, original_command_line (the pool's own, null
-        for a lexicon), benign_group (null where malicious).
+        Distinct lines: command_line, platform, label, source, group_id, hard, original_command_line (the pool's own,
+        null for a lexicon), benign_group (null where malicious).
     """
     table = pool.table
     test = split.test

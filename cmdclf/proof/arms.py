@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-
-import pyarrow as pa
+from typing import Any
 
 from cmdclf.detect import SCALES
 from cmdclf.proof.month import Month
@@ -15,13 +14,12 @@ from cmdclf.select import (
     HalvesSelector,
     MinedSelector,
     PublishedSelector,
-    RandomSelector,
     Selector,
     get_selector,
 )
 from cmdclf.study.config import Baseline
 
-__all__ = ["ARMS", "MAIN", "MINING", "Arm", "Way", "plan_of"]
+__all__ = ["ARMS", "DETECTORS", "MAIN", "MINING", "OWN", "Arm", "Way", "plan_of"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,8 @@ class Way:
         rounds: it asks in rounds, retraining in between.
         malicious: malicious answers are added as well.
         weight: of added lines, as a multiple of the setting.
+        audit: the share of the budget that asks about random hits of the rules first, one of each group; where most of
+            them are benign, hits that nobody has confirmed leave the training set and may be asked about.
     """
 
     about: str
@@ -47,6 +47,7 @@ class Way:
     rounds: bool = False
     malicious: bool = False
     weight: float = 1.0
+    audit: float = 0.0
 
 
 def _named(name: str) -> Callable[[Month], Selector]:
@@ -61,13 +62,12 @@ def _published(*detectors: str) -> Callable[[Month], Selector]:
     return lambda month: PublishedSelector(detectors or None)
 
 
-_ROUNDS = Way("highest scores in rounds with retraining", _mined(), scored=True, rounds=True)
-_MIXED = Way(
-    "half highest scores in rounds, half random distinct lines",
-    lambda month: HalvesSelector(MinedSelector(1.0, among="all"), RandomSelector()),
-    scored=True,
-    rounds=True,
-)
+_ROUNDS = Way("highest scores in rounds with retraining", _mined(), "representatives", scored=True, rounds=True)
+#: What `cmdclf run` does in its arm `mined`.
+_OWN = replace(
+    _ROUNDS, about="a tenth audits the rules' hits, the rest as `mined in rounds`, both labels added", malicious=True,
+    audit=0.1,
+)  # fmt: skip
 
 #: Name -> way, in the order of the tables. `base` asks about nothing; `all benign` knows the whole truth.
 ARMS: dict[str, Way | None] = {
@@ -86,7 +86,7 @@ ARMS: dict[str, Way | None] = {
     "coverage": Way("k-center on embeddings", lambda month: CoverageSelector(month.w.embed), "representatives"),
     "combined, not deduplicated": Way("as `combined`, each anomaly for itself", _published(), "anomalies"),
     "combined, both labels": Way("as `combined`, malicious ones added too", _published(), "published", malicious=True),
-    "mined": Way("highest scores", _mined(), scored=True),
+    "mined": Way("highest scores", _mined(), "representatives", scored=True),
     "mined, anomalies": Way("highest scores among anomalies", _mined("anomalies"), "published", scored=True),
     "mined, top anomalies": Way(
         "highest scores among the top fifth of the anomalies", _mined("anomalies", 0.2), "published", scored=True
@@ -96,26 +96,42 @@ ARMS: dict[str, Way | None] = {
         lambda month: HalvesSelector(MinedSelector(1.0, among="all"), PublishedSelector()),
         scored=True,
     ),
-    "mined + random": Way(
-        "half highest scores, half random distinct lines",
-        lambda month: HalvesSelector(MinedSelector(1.0, among="all"), RandomSelector()),
-        scored=True,
-    ),
     "mined in rounds": _ROUNDS,
-    "mined in rounds, anomalies": Way(
-        "highest scores among anomalies in rounds", _mined("anomalies"), "published", scored=True, rounds=True
+    "mined in rounds, anomalies": replace(
+        _ROUNDS, about="highest scores among anomalies in rounds", selector=_mined("anomalies"), pool="published"
     ),
     "mined in rounds, both labels": replace(
         _ROUNDS, about="highest scores in rounds, malicious ones added too", malicious=True
     ),
-    "mined + random in rounds": _MIXED,
-    "mined + random in rounds, both labels": replace(
-        _MIXED, about="half highest scores in rounds, half random; malicious ones added too", malicious=True
+    "random, audited": Way(
+        "a tenth audits the rules' hits, the rest random, both labels added",
+        _named("random"),
+        "representatives",
+        malicious=True,
+        audit=0.1,
     ),
-    "random, both labels": Way("random distinct lines, malicious ones added too", _named("random"), malicious=True),
+    "combined, audited": Way(
+        "a tenth audits the rules' hits, the rest as `combined`, both labels added",
+        _published(),
+        "published",
+        malicious=True,
+        audit=0.1,
+    ),
+    "uncertain, audited": Way(
+        "a tenth audits the rules' hits, the rest as `uncertain`, both labels added",
+        _named("uncertain"),
+        "representatives",
+        scored=True,
+        malicious=True,
+        audit=0.1,
+    ),
+    "mined, audited": _OWN,
+    "mined, audited, anomalies": replace(
+        _OWN, about="as `mined, audited`, among anomalies alone", selector=_mined("anomalies"), pool="published"
+    ),
     "random, weight 3": Way("random distinct lines, counted three times", _named("random"), weight=3.0),
     "combined, weight 3": Way("as `combined`, counted three times", _published(), "published", weight=3.0),
-    "mined in rounds, weight 3": replace(_ROUNDS, about="highest scores in rounds, counted three times", weight=3.0),
+    "mined, audited, weight 3": replace(_OWN, about="as `mined, audited`, counted three times", weight=3.0),
     "all benign": None,
 }
 #: Each detector alone, and on the other feature set: arm -> (feature set, detector), candidates of a day's sample.
@@ -133,7 +149,10 @@ ARMS |= {
 }
 #: The arms of the published table and their control, which every variation repeats.
 MAIN = ("base", "full", "reduced", "combined", "random")
-MINING = ("mined", "mined in rounds", "mined + random in rounds")
+OWN = "mined, audited"
+MINING = ("mined in rounds", "random, audited", OWN)
+#: Arms of the regex baseline beside the main ones.
+_RB = ("random, deduplicated", "uncertain", "coverage", "longest", "mined", "combined, audited", "all benign")
 
 
 @dataclass(frozen=True)
@@ -172,43 +191,25 @@ def plan_of(s: ProofSettings, *, main_only: bool = False) -> list[Arm]:
     usual = f"noise {s.noise:g}"
     arms: dict[str, Arm] = {}
 
-    def add(baseline: Baseline, way: str, budget: int, judge: str = usual, days: int = 0, tokens: bool = False) -> None:
-        arm = Arm(baseline, way, 0 if ARMS[way] is None else budget, judge, days, tokens)
-        arms.setdefault(arm.name, arm)
+    def add(baseline: Baseline, ways: Iterable[str], budget: int = s.budget, judge: str = usual, **more: Any) -> None:
+        for way in ways:
+            arm = Arm(baseline, way, 0 if ARMS[way] is None else budget, judge, **more)
+            arms.setdefault(arm.name, arm)
 
-    ways = (*MAIN, *MINING) if main_only else tuple(ARMS)
-    for way in ways:
-        add("ab", way, s.budget)
-    for way in (*MAIN, *MINING) if main_only else tuple(w for w in ARMS if w not in DETECTORS):
-        add("rb", way, s.budget)
+    compared = ("random", "combined", *MINING)
+    add("ab", (*MAIN, *MINING) if main_only else ARMS)
+    add("rb", (*MAIN, *MINING) if main_only else (*MAIN, *MINING, *_RB))
     if main_only:
         return list(arms.values())
     for budget in s.budgets:
-        for way in ("full", "combined", "random", "uncertain", *MINING):
-            add("ab", way, budget)
-    for way in ("full", "combined", "longest", *MINING):
-        add("ab", way, s.budget, tokens=True)
+        add("ab", ("full", "uncertain", *compared), budget)
+    add("ab", ("full", "longest", *compared), tokens=True)
     for noise in s.noises:
-        for way in ("random", "combined", *MINING):
-            add("ab", way, s.budget, f"noise {noise:g}")
+        add("ab", compared, judge=f"noise {noise:g}")
     for share in (x for x in (s.noise, *s.noises) if x > 0):
-        for way in ("random", "combined", *MINING):
-            add("ab", way, s.budget, f"hostile {share:g}")
-    if s.verdicts is not None:
-        for judge in ("recorded", "truth where recorded"):
-            for way in ("random", "combined", *MINING):
-                add("ab", way, s.budget, judge)
-    for days in _some_days(s.train_days):
-        add("ab", "combined", s.budget, days=days)
+        add("ab", compared, judge=f"hostile {share:g}")
+    for judge in ("recorded", "truth where recorded") if s.verdicts is not None else ():
+        add("ab", compared, judge=judge)
+    for days in (d for d in (1, 2, 4, 7, 14, 21) if d < s.train_days):
+        add("ab", ("combined",), days=days)
     return list(arms.values())
-
-
-def _some_days(n: int) -> list[int]:
-    return [d for d in (1, 2, 4, 7, 14, 21) if d < n]
-
-
-def up_to(candidates: pa.Table, lines: pa.Table) -> pa.Table:
-    """The candidates among these lines."""
-    import pyarrow.compute as pc
-
-    return candidates.filter(pc.is_in(candidates["command_id"], value_set=lines["command_id"].combine_chunks()))

@@ -14,11 +14,13 @@ from scipy.special import expit
 
 from cmdclf.classify import TRAINING, add_benign
 from cmdclf.classify.gram_counts import CountedGrams
+from cmdclf.classify.training import RULE_HITS
 from cmdclf.errors import StudyError
 from cmdclf.proof.arms import ARMS, DETECTORS, Arm, Way
 from cmdclf.proof.judges import HostileJudge, NoisyJudge, ProofJudge, RecordedVerdicts
 from cmdclf.proof.month import Month
 from cmdclf.proof.samples import sample_anomalies
+from cmdclf.select import RandomSelector
 from cmdclf.study.candidates import stored_anomalies, with_scores
 from cmdclf.study.config import Baseline
 
@@ -26,6 +28,9 @@ __all__ = ["Builder", "Built"]
 
 #: Characters per token of a usual language model's tokeniser on command lines, for budgets in tokens.
 CHARACTERS_PER_TOKEN = 3.0
+#: Malicious lines that must be known without the rules before their hits may leave the training set: the regex baseline
+#: knows no other attacks, and stays as it is.
+LEAST_MALICIOUS = 100
 
 
 @dataclass
@@ -53,7 +58,7 @@ class Builder:
 
     month: Month
     _base_models: dict[Baseline, CountedGrams] = field(default_factory=dict)
-    _pools: dict[tuple[str, Baseline, int], pa.Table] = field(default_factory=dict)
+    _pools: dict[tuple[str, Baseline, int, bool], pa.Table] = field(default_factory=dict)
 
     def fit(self, training: pa.Table) -> CountedGrams:
         """The n-gram model on TRAINING rows."""
@@ -79,53 +84,81 @@ class Builder:
         if arm.way == "all benign":
             pool = self.pool("everything", arm.baseline)
             benign = pool.filter(pa.array([not self.month.malicious[i] for i in pool["command_id"].to_pylist()]))
-            return self._added(arm, benign["command_id"].to_pylist(), NoisyJudge(self.month, 0.0))
+            return self._added(arm, base, benign["command_id"].to_pylist(), NoisyJudge(self.month, 0.0))
         way = ARMS[arm.way]
         assert way is not None
-        judge = self._judge(arm)
+        judge = self.judge_of(arm)
         budget = self._lines(arm, way)
-        pool = self.pool(way.pool, arm.baseline, arm.days)
-        if pool.num_rows < budget and way.pool == "everything":
+        pool = self.pool("everything", arm.baseline)
+        if pool.num_rows < budget:
             raise StudyError(
                 f"{pool.num_rows:,} distinct lines are fewer than the budget of {budget:,}",
                 remedy="Lower the budget, or give more days or larger pools",
             )
+        chosen = self._audit(arm, way, budget)
+        start = self._start(arm.baseline, chosen, judge)
+        built = self._added(arm, start, chosen, judge)
+        model = self.base_model(arm.baseline) if not chosen or not way.scored else self.fit(built.training)
+        audited = len(chosen)
         steps = self.month.settings.rounds if way.rounds else 1
-        chosen: list[str] = []
-        built = Built(arm, base)
+        free = self.pool(way.pool, arm.baseline, arm.days, hits=start is not base)
         for number in range(steps):
-            share = budget * (number + 1) // steps - len(chosen)
-            left = pool.filter(pc.invert(pc.is_in(pool["command_id"], value_set=pa.array(chosen, pa.string()))))
+            share = audited + (budget - audited) * (number + 1) // steps - len(chosen)
+            left = free.filter(pc.invert(pc.is_in(free["command_id"], value_set=pa.array(chosen, pa.string()))))
             if way.scored:
-                model = self.base_model(arm.baseline) if number == 0 else self.fit(built.training)
+                model = model if number == 0 else self.fit(built.training)
                 left = with_scores(left, expit(model.scores(self.month.counts[self.month.rows(left["command_id"])])))
             selector = way.selector(self.month)
             chosen += selector.select(left, share, seed=self.month.settings.seed).to_pylist()
             if arm.tokens:
                 chosen = self._within_tokens(arm, chosen)
-            built = self._added(arm, chosen, judge)
+            built = self._added(arm, start, chosen, judge)
         return built
 
-    def _added(self, arm: Arm, chosen: list[str], judge: ProofJudge) -> Built:
+    def _audit(self, arm: Arm, way: Way, budget: int) -> list[str]:
+        """Random hits of the rules, one of each group, for the audit's share of the budget."""
         base = self.month.bases[arm.baseline]
+        hits = base.filter(pc.equal(base["source"], RULE_HITS))["command_id"].combine_chunks()
+        table = one_of_each_group(self.month.everything.filter(pc.is_in(self.month.everything["command_id"], hits)))
+        drawn: list[str] = RandomSelector().select(table, round(budget * way.audit), seed=1).to_pylist()
+        return drawn
+
+    def _start(self, baseline: Baseline, audited: list[str], judge: ProofJudge) -> pa.Table:
+        """The baseline, without the rules' hits where the audit finds most of them benign and knows other attacks."""
+        base = self.month.bases[baseline]
+        answers = Counter(judge.judge(audited))
+        rest = base.filter(pc.not_equal(base["source"], RULE_HITS))
+        known = int(pc.sum(rest["label"].cast(pa.int64())).as_py() or 0)
+        return rest if answers["benign"] > answers["malicious"] and known >= LEAST_MALICIOUS else base
+
+    def _added(self, arm: Arm, start: pa.Table, chosen: list[str], judge: ProofJudge) -> Built:
         way = ARMS[arm.way]
         weight = self.month.settings.weight * (way.weight if way else 1.0)
         answers = judge.judge(chosen)
         lines = self.month.lines.take(pa.array(self.month.rows(chosen)))
         said = np.array(answers, object)
         benign = lines.filter(pa.array(said == "benign"))
-        training, _ = add_benign(base, benign, source=f"judged:{arm.way}", weight=weight)
+        training, _ = add_benign(start, benign, source=f"judged:{arm.way}", weight=weight)
         if way is not None and way.malicious:
-            training = add_malicious(training, lines.filter(pa.array(said == "malicious")), base, weight)
+            training = add_malicious(training, lines.filter(pa.array(said == "malicious")), weight)
         wrong = sum(self.month.malicious[i] for i in benign["command_id"].to_pylist())
         return Built(arm, training, chosen, dict(Counter(answers)), wrong)
 
-    def pool(self, name: str, baseline: Baseline, days: int = 0) -> pa.Table:
-        """CANDIDATES of that name, without lines that the baseline trains on: they have a label, right or wrong."""
-        key = (name, baseline, days)
+    def pool(self, name: str, baseline: Baseline, days: int = 0, *, hits: bool = False) -> pa.Table:
+        """CANDIDATES of that name, without lines that the baseline trains on: they have a label, right or wrong.
+
+        Args:
+            name: see `Way.pool`.
+            baseline: whose labels count.
+            days: anomalies of the first so many days alone; 0: all.
+            hits: the rules' hits are candidates too: their labels don't count.
+        """
+        key = (name, baseline, days, hits)
         if key not in self._pools:
             table = self._named(name, days)
-            settled = self.month.bases[baseline]["command_id"].combine_chunks()
+            base = self.month.bases[baseline]
+            base = base.filter(pc.not_equal(base["source"], RULE_HITS)) if hits else base
+            settled = base["command_id"].combine_chunks()
             self._pools[key] = table.filter(pc.invert(pc.is_in(table["command_id"], value_set=settled)))
         return self._pools[key]
 
@@ -158,12 +191,11 @@ class Builder:
         for what in sorted({what for what, _ in DETECTORS.values()}):
             anomalies = sample_anomalies(self.month, what)
             table = self.month.candidates_of(anomalies, {})
-            numbered = table.append_column("_n", pa.array(np.arange(table.num_rows)))
-            first = numbered.group_by("group", use_threads=False).aggregate([("_n", "min")])["_n_min"]
-            found[what] = table.take(pa.array(np.sort(first.to_numpy())))
+            found[what] = one_of_each_group(table)
         return found
 
-    def _judge(self, arm: Arm) -> ProofJudge:
+    def judge_of(self, arm: Arm) -> ProofJudge:
+        """Who answers for this arm."""
         kind, _, share = arm.judge.partition(" ")
         if kind == "noise":
             return NoisyJudge(self.month, float(share))
@@ -194,11 +226,18 @@ class Builder:
     def tokens(self, ids: list[str]) -> npt.NDArray[np.float64]:
         """(n,) tokens that each line costs, without the prompt around it."""
         lines = self.month.lines["command_line"].take(pa.array(self.month.rows(ids)))
-        return np.ceil(pc.utf8_length(lines).to_numpy() / CHARACTERS_PER_TOKEN)
+        return np.asarray(np.ceil(pc.utf8_length(lines).to_numpy() / CHARACTERS_PER_TOKEN))
 
 
-def add_malicious(training: pa.Table, lines: pa.Table, base: pa.Table, weight: float) -> pa.Table:
-    """The training set with lines that were judged malicious, which overrule what frequency says."""
+def one_of_each_group(candidates: pa.Table) -> pa.Table:
+    """The first row of each group."""
+    numbered = candidates.append_column("_n", pa.array(np.arange(candidates.num_rows)))
+    first = numbered.group_by("group", use_threads=False).aggregate([("_n", "min")])["_n_min"]
+    return candidates.take(pa.array(np.sort(first.to_numpy())))
+
+
+def add_malicious(training: pa.Table, lines: pa.Table, weight: float) -> pa.Table:
+    """The training set with lines that were judged malicious, which overrule what a rule or frequency says."""
     added, _ = add_benign(TRAINING.empty_table(), lines, source="judged:malicious", weight=weight)
     at = added.column_names.index("label")
     added = added.set_column(at, TRAINING.field("label"), pa.array(np.ones(added.num_rows, np.int8)))

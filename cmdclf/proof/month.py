@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -88,8 +89,8 @@ class Month:
         return np.fromiter((self.place[i] for i in names), np.int64, len(names))
 
     @cached_property
-    def counts(self):  # type: ignore[no-untyped-def]  # scipy has no types
-        """(n, f) counted n-grams of `lines`."""
+    def counts(self) -> Any:
+        """(n, f) scipy matrix: counted n-grams of `lines`."""
         return counted(self.lines["command_line"].to_pylist(), layers=True)
 
     @cached_property

@@ -7,7 +7,13 @@ import numpy.typing as npt
 import pyarrow as pa
 from sklearn.preprocessing import StandardScaler
 
-from cmdclf.detect import IsolationForestDetector, KMeansDistanceDetector, PCAReconstructionDetector, day_anomalies
+from cmdclf.detect import (
+    Detector,
+    IsolationForestDetector,
+    KMeansDistanceDetector,
+    PCAReconstructionDetector,
+    day_anomalies,
+)
 from cmdclf.features import FEATURE_VERSION, FeatureMaker
 from cmdclf.proof.month import Month
 from cmdclf.study.workplace import kept, settings_hash
@@ -42,7 +48,7 @@ def _found(month: Month, what: str) -> pa.Table:
         ) -> npt.NDArray[np.floating]:
             return matrix[[row[i] for i in batch.column("command_id").to_pylist()]]
 
-        detectors = {
+        detectors: dict[str, Detector] = {
             "isolation_forest": IsolationForestDetector(random_state=0),
             "kmeans_distance": KMeansDistanceDetector(n_clusters=min(64, max(sample.num_rows // 4, 1)), random_state=0),
             "pca_reconstruction": PCAReconstructionDetector(n_components=0.95),
