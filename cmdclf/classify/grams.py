@@ -13,7 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cmdclf.classify._grams_kernels import byte_grams, count_grams, score_grams, word_grams
+from cmdclf.classify._grams_kernels import (
+    byte_grams,
+    count_grams,
+    score_byte_grams,
+    score_word_grams,
+    word_grams,
+)
 from cmdclf.errors import ModelIntegrityError
 from cmdclf.features.embed_layers import with_layers
 
@@ -31,16 +37,20 @@ Floats: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """One kind of n-grams: its maker, its table's bits, and how long its vectors are beside the other's."""
+    """One kind of n-grams: its maker and scorer, its table's bits, and how long its vectors are beside the other's."""
 
     name: str
     make: Any
+    score: Any
     bits: int
     length: float
 
 
 #: Words say what is done, bytes bridge spellings: each alone is worse (`benchmarks/classifiers.py`).
-_KINDS = (_Kind("bytes", byte_grams, 20, 1.0), _Kind("words", word_grams, 19, 0.7))
+_KINDS = (
+    _Kind("bytes", byte_grams, score_byte_grams, 20, 1.0),
+    _Kind("words", word_grams, score_word_grams, 19, 0.7),
+)
 
 
 class GramModel:
@@ -68,6 +78,7 @@ class GramModel:
         self.weights_: list[NDArray[np.float32]] = []
         self.rarity_: list[NDArray[np.float32]] = []
         self.bias_ = 0.0
+        self._tables: list[NDArray[np.float32]] | None = None
 
     def fit(self, lines: Texts, y: Any, sample_weight: Any = None) -> GramModel:
         """Fit on n lines; both classes weigh the same. Returns self.
@@ -107,6 +118,7 @@ class GramModel:
         self.rarity_ = rarities
         self.weights_ = [_rounded(kind.length * w * r) for kind, w, r in zip(_KINDS, parts, rarities, strict=True)]
         self.bias_ = float(model.intercept_[0])
+        self._tables = None
         return self
 
     def decision_function(self, lines: Texts) -> Floats:
@@ -118,9 +130,11 @@ class GramModel:
         self._check_fitted()
         data, offsets = _bytes_of(lines)
         scores = np.full(len(lines), self.bias_)
-        for kind, weights, rarity in zip(_KINDS, self.weights_, self.rarity_, strict=True):
-            starts, buckets, _, _ = kind.make(data, offsets, kind.bits)
-            scores += score_grams(starts, buckets, weights, rarity)
+        if self._tables is None:
+            # Side by side, so that a bucket takes one look into memory.
+            self._tables = [np.stack(pair, axis=1) for pair in zip(self.weights_, self.rarity_, strict=True)]
+        for kind, table in zip(_KINDS, self._tables, strict=True):
+            scores += kind.score(data, offsets, kind.bits, table)
         return scores
 
     def spans(self, text: str) -> tuple[bytes, Floats]:
