@@ -23,8 +23,10 @@ from cmdclf.resources import data_path
 __all__ = ["EXPLAINED", "SCORED", "Scorer", "default_model_dir", "verdict_thresholds"]
 
 SCORED = pa.schema([("score", pa.float32()), ("verdict", pa.string()), ("model", pa.string())])
+_FILLED = pa.schema([("command_line", pa.string()), ("platform", pa.string())])
 EXPLAINED = pa.schema([("layers", pa.list_(pa.string())), ("reasons", pa.list_(pa.string()))])
 
+_VERDICTS = pa.array(["benign", "unsure", "malicious"], pa.string())
 #: Rows whose matrix is held at once.
 _ROWS = 4096
 #: Rows that are not worth a thread of their own.
@@ -88,6 +90,7 @@ class Scorer:
         self.manifest = manifest
         self.featuriser = featuriser
         self.model = model
+        self._named = pa.scalar(model, pa.string())
         self._session = session
         self._threads = threads
         self.malicious_from, self.unsure_from = verdict_thresholds(manifest["thresholds"])
@@ -162,14 +165,13 @@ class Scorer:
         scores = self.probabilities(batch)
         known = ~np.isnan(scores)
         values = scores.astype(np.float64)
-        verdict = np.where(
-            values >= self.malicious_from, "malicious", np.where(values >= self.unsure_from, "unsure", "benign")
-        )
+        verdict = (values >= self.unsure_from).astype(np.int8)
+        verdict[values >= self.malicious_from] = 2
         return pa.record_batch(
             [
                 pa.array(scores, mask=~known),
-                pa.array(verdict.tolist(), pa.string(), mask=~known),
-                pa.repeat(pa.scalar(self.model), batch.num_rows),
+                _VERDICTS.take(pa.array(verdict, mask=~known)),
+                pa.repeat(self._named, batch.num_rows),
             ],
             schema=SCORED,
         )
@@ -272,13 +274,19 @@ class Scorer:
 
 def _filled(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, NDArray[np.bool_]]:
     """command_line and platform without nulls, and which rows have a command line."""
-    text = batch.column("command_line").cast(pa.string())
-    present = np.asarray(pc.is_valid(text).to_numpy(zero_copy_only=False), dtype=bool)
-    text = pc.fill_null(text, "")
+    text = _as_string(batch.column("command_line"))
+    present = np.ones(len(text), dtype=bool)
+    if text.null_count:
+        present = np.asarray(pc.is_valid(text).to_numpy(zero_copy_only=False), dtype=bool)
+        text = pc.fill_null(text, "")
     if "platform" in batch.schema.names:
-        platform = batch.column("platform").cast(pa.string())
+        platform = _as_string(batch.column("platform"))
         if platform.null_count:
             platform = pc.coalesce(platform, guess_platform(text))
     else:
         platform = guess_platform(text)
-    return pa.record_batch([text, platform], names=["command_line", "platform"]), present
+    return pa.record_batch([text, platform], schema=_FILLED), present
+
+
+def _as_string(column: pa.Array) -> pa.StringArray:
+    return column if pa.types.is_string(column.type) else column.cast(pa.string())
