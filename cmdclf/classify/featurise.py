@@ -67,12 +67,11 @@ class Featuriser:
 
         A row depends on its own line only, so a batch gives the same rows as its lines one by one.
         """
-        out = np.empty((batch.num_rows, self.width), dtype=np.float32)
         split = self.maker.width
         text = batch.column("command_line")
         # Decoding takes its time: once for all parts. What embedder and n-grams read goes by a guessed platform.
         decoded, read = _decoded(batch)
-        out[:, :split] = self.maker.matrix(batch, decoded)
+        out = self.maker.matrix(batch, decoded, more=self.width - split)
         embedded = getattr(self.embedder, "embed_read", None)
         out[:, split : split + self.embedder.dim] = self.embedder.embed(text) if embedded is None else embedded(read)
         if self.grams is not None:

@@ -97,13 +97,14 @@ class FeatureMaker:
     # ------------------------------------------------------------------ measuring
 
     def matrix(
-        self, batch: pa.RecordBatch | pa.Table, decoded: DecodedBatch | None = None
+        self, batch: pa.RecordBatch | pa.Table, decoded: DecodedBatch | None = None, *, more: int = 0
     ) -> npt.NDArray[np.float32]:
         """`(n, len(feature_names)) float32`, C-contiguous and finite, one row per line of the LINES batch.
 
         A null line counts as empty. `platform` may be missing or null: the platform's columns are then 0, the checks
         of all platforms apply, and decoding goes by a guess. A check is 1 where it matches the line or a decoded layer.
-        `decoded` is what `decode_batch` gives for the batch's lines and platforms, where the caller has it already.
+        `decoded` is what `decode_batch` gives for the batch's lines and platforms, where the caller has it already; `more`
+        columns of zeros stand at the end, for the caller to fill.
 
         Raises:
             sklearn.exceptions.NotFittedError: before `fit`.
@@ -123,7 +124,7 @@ class FeatureMaker:
         lines = as_string_array(batch["command_line"])
         platform = as_string_array(batch["platform"]) if "platform" in batch.schema.names else None
         rules, place, _ = self._laid_out()
-        out = np.zeros((len(lines), place.end), np.float32)
+        out = np.zeros((len(lines), place.end + more), np.float32)
         offsets, data = string_buffers(lines)
         for at in range(0, len(lines), _BLOCK):
             part, into = offsets[at : at + _BLOCK + 1], out[at : at + _BLOCK]
