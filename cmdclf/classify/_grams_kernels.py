@@ -43,7 +43,8 @@ def byte_grams(data: Any, offsets: Any, bits: int) -> Any:
 
 @compiled
 def _byte_grams_of(data: Any, begin: int, end: int, bits: int, buckets: Any, at: Any, sizes: Any) -> int:
-    """Write one text's n-grams, for which there is room; gives how many there are."""
+    """Write one text's n-grams, for which there is room; gives how many there are. Places only where there is room."""
+    placed = len(at) > 0
     k = 0
     for first in range(begin, end):
         code = np.uint64(14695981039346656037)
@@ -52,8 +53,9 @@ def _byte_grams_of(data: Any, begin: int, end: int, bits: int, buckets: Any, at:
             if step:
                 mixed = (code ^ (code >> np.uint64(29))) * np.uint64(11400714819323198485)
                 buckets[k] = np.int32(mixed >> np.uint64(64 - bits))
-                at[k] = first
-                sizes[k] = step + 1
+                if placed:
+                    at[k] = first
+                    sizes[k] = step + 1
                 k += 1
     return k
 
@@ -94,6 +96,7 @@ def _longest(offsets: Any) -> int:
 def _word_grams_of(data: Any, begin: int, end: int, bits: int, words: Any, buckets: Any, at: Any, sizes: Any) -> int:
     """As `_byte_grams_of`; `words` is room for the words' hashes, first bytes and ends."""
     codes, begins, ends = words
+    placed = len(at) > 0
     n = 0
     j = begin
     while j < end:
@@ -132,8 +135,9 @@ def _word_grams_of(data: Any, begin: int, end: int, bits: int, words: Any, bucke
             code ^= code >> np.uint64(31)
             mixed = (code ^ (code >> np.uint64(29))) * np.uint64(11400714819323198485)
             buckets[k] = np.int32(mixed >> np.uint64(64 - bits))
-            at[k] = begins[first]
-            sizes[k] = ends[first + step] - begins[first]
+            if placed:
+                at[k] = begins[first]
+                sizes[k] = ends[first + step] - begins[first]
             k += 1
     return k
 
@@ -172,7 +176,7 @@ def score_byte_grams(data: Any, offsets: Any, bits: int, table: Any) -> Any:
     n = len(offsets) - 1
     out = np.empty(n, np.float64)
     most = 4 * _longest(offsets)
-    buckets, at, sizes = np.empty(most, np.int32), np.empty(most, np.int64), np.empty(most, np.int32)
+    buckets, at, sizes = np.empty(most, np.int32), np.empty(0, np.int64), np.empty(0, np.int32)
     counting, logs = _room_to_count(most), _frequencies()
     for i in range(n):
         k = _byte_grams_of(data, offsets[i], offsets[i + 1], bits, buckets, at, sizes)
@@ -188,7 +192,7 @@ def score_word_grams(data: Any, offsets: Any, bits: int, table: Any) -> Any:
     longest = _longest(offsets)
     most = 3 * longest
     words = np.empty(longest, np.uint64), np.empty(longest, np.int64), np.empty(longest, np.int64)
-    buckets, at, sizes = np.empty(most, np.int32), np.empty(most, np.int64), np.empty(most, np.int32)
+    buckets, at, sizes = np.empty(most, np.int32), np.empty(0, np.int64), np.empty(0, np.int32)
     counting, logs = _room_to_count(most), _frequencies()
     for i in range(n):
         k = _word_grams_of(data, offsets[i], offsets[i + 1], bits, words, buckets, at, sizes)

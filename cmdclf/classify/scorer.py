@@ -101,7 +101,7 @@ class Scorer:
 
         Args:
             model_dir: what `export_model` wrote.
-            threads: for large batches, and of onnxruntime; None: as many as there are cores.
+            threads: for large batches; None: as many as there are cores.
 
         Raises:
             ModelIntegrityError: a file was changed, is missing or extra, or the model belongs to other features.
@@ -133,10 +133,8 @@ class Scorer:
                     remedy="Use the cmdclf version that exported it, or train and export it again with this one",
                 )
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.inter_op_num_threads = 1
-        # Waiting threads would take the cores from the features of the next batch.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Large batches are scored in parts by threads of our own; waking more would delay a single line.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         session = onnxruntime.InferenceSession(
             str(folder / _MODEL_FILE), sess_options=options, providers=["CPUExecutionProvider"]
         )
@@ -220,8 +218,10 @@ class Scorer:
         def scored(start: int) -> NDArray[np.float32]:
             return self._run(self.featuriser.matrix(lines.slice(start, rows)))
 
-        # At least two parts a thread, since long lines come in clusters; small batches aren't worth a thread.
-        rows = min(_ROWS, max(_FEW, -(-lines.num_rows // (2 * self._threads))))
+        # At least two parts a thread, since long lines come in clusters, and as many for each, so that none waits; small
+        # batches aren't worth a thread.
+        rounds = max(2, -(-lines.num_rows // (_ROWS * self._threads)))
+        rows = max(_FEW, -(-lines.num_rows // (rounds * self._threads)))
         starts = range(0, lines.num_rows, rows)
         if self._threads == 1 or len(starts) < 2:
             return [scored(start) for start in starts]
