@@ -218,7 +218,7 @@ def _frequencies() -> Any:
 
 
 @compiled
-def _score(buckets: Any, text: int, table: Any, counting: Any, logs: Any) -> float:
+def _score(buckets: Any, text: int, table: Any, counting: Any, logs: Any) -> Any:
     """One text's score. Its part of the hash table is as small as the text, and stamps instead of emptying."""
     keys, places, listed, counts = counting
     size = 16

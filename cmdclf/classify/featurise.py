@@ -60,7 +60,7 @@ class Featuriser:
     @property
     def width(self) -> int:
         """How many columns the matrix has."""
-        return self.maker.width + int(self.embedder.dim) + (self.grams is not None)
+        return int(self.maker.width) + int(self.embedder.dim) + (self.grams is not None)
 
     def matrix(self, batch: pa.RecordBatch) -> NDArray[np.float32]:
         """(n, width) float32, C-contiguous, of a LINES batch without nulls in command_line and platform.
@@ -71,7 +71,7 @@ class Featuriser:
         text = batch.column("command_line")
         # Decoding takes its time: once for all parts. What embedder and n-grams read goes by a guessed platform.
         decoded, read = _decoded(batch)
-        out = self.maker.matrix(batch, decoded, more=self.width - split)
+        out: NDArray[np.float32] = self.maker.matrix(batch, decoded, more=self.width - split)
         embedded = getattr(self.embedder, "embed_read", None)
         out[:, split : split + self.embedder.dim] = self.embedder.embed(text) if embedded is None else embedded(read)
         if self.grams is not None:

@@ -103,8 +103,8 @@ class FeatureMaker:
 
         A null line counts as empty. `platform` may be missing or null: the platform's columns are then 0, the checks
         of all platforms apply, and decoding goes by a guess. A check is 1 where it matches the line or a decoded layer.
-        `decoded` is what `decode_batch` gives for the batch's lines and platforms, where the caller has it already; `more`
-        columns of zeros stand at the end, for the caller to fill.
+        `decoded` is what `decode_batch` gives for the batch's lines and platforms, where the caller has it already.
+        `more` columns of zeros stand at the end, for the caller to fill.
 
         Raises:
             sklearn.exceptions.NotFittedError: before `fit`.

@@ -45,7 +45,7 @@ def _session(regex: str, case: bool) -> Any:
             options,
             providers=["CPUExecutionProvider"],
         )
-    except Exception:  # noqa: BLE001 - onnxruntime's own errors share no other base
+    except Exception:  # onnxruntime's own errors share no other base
         return None
 
 
