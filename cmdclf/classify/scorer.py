@@ -218,8 +218,8 @@ class Scorer:
         def scored(start: int) -> NDArray[np.float32]:
             return self._run(self.featuriser.matrix(lines.slice(start, rows)))
 
-        # At least two parts a thread, since long lines come in clusters, and as many for each, so that none waits. Small
-        # batches aren't worth a thread.
+        # At least two parts a thread, since long lines come in clusters, and as many for each, so that none waits.
+        # Small batches aren't worth a thread.
         rounds = max(2, -(-lines.num_rows // (_ROWS * self._threads)))
         rows = max(_FEW, -(-lines.num_rows // (rounds * self._threads)))
         starts = range(0, lines.num_rows, rows)
