@@ -110,8 +110,8 @@ class FeatureMaker:
             sklearn.exceptions.NotFittedError: before `fit`.
 
         Cost: about 3 µs of one core a line of 100 bytes (benchmarks/features.py), some 0.1 ms more for a line that
-        hides something, and 0.1 ms a batch for each check with a candidate, whose pattern RE2 compiles anew: prefer
-        batches of thousands. 4 bytes a value of memory.
+        hides something, and 0.1 ms a batch for each check with many candidates, whose pattern RE2 compiles anew (those
+        for few are kept compiled): prefer batches of thousands. 4 bytes a value of memory.
         """
         from cmdclf.features._checks import put_matches, put_platforms
         from cmdclf.features._kernels import measure
