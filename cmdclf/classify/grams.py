@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,7 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cmdclf.classify._grams_kernels import byte_grams, count_grams, score_grams, word_grams
+from cmdclf.classify._grams_kernels import (
+    byte_grams,
+    count_grams,
+    score_byte_grams,
+    score_word_grams,
+    word_grams,
+)
 from cmdclf.errors import ModelIntegrityError
 from cmdclf.features.embed_layers import with_layers
 
@@ -24,6 +31,8 @@ GRAMS_VERSION = 1
 GRAMS_FILE = "grams.npz"
 #: Bytes of a text that count, what it hides before it; more would let padding drown a line.
 MOST_BYTES = 4096
+#: For so few texts Python is faster than starting one of Arrow's kernels.
+_FEW = 16
 
 Texts: TypeAlias = pa.StringArray | pa.ChunkedArray
 Floats: TypeAlias = NDArray[np.float64]
@@ -31,16 +40,20 @@ Floats: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """One kind of n-grams: its maker, its table's bits, and how long its vectors are beside the other's."""
+    """One kind of n-grams: its maker and scorer, its table's bits, and how long its vectors are beside the other's."""
 
     name: str
     make: Any
+    score: Any
     bits: int
     length: float
 
 
 #: Words say what is done, bytes bridge spellings: each alone is worse (`benchmarks/classifiers.py`).
-_KINDS = (_Kind("bytes", byte_grams, 20, 1.0), _Kind("words", word_grams, 19, 0.7))
+_KINDS = (
+    _Kind("bytes", byte_grams, score_byte_grams, 20, 1.0),
+    _Kind("words", word_grams, score_word_grams, 19, 0.7),
+)
 
 
 class GramModel:
@@ -68,6 +81,7 @@ class GramModel:
         self.weights_: list[NDArray[np.float32]] = []
         self.rarity_: list[NDArray[np.float32]] = []
         self.bias_ = 0.0
+        self._tables: list[NDArray[np.float32]] | None = None
 
     def fit(self, lines: Texts, y: Any, sample_weight: Any = None) -> GramModel:
         """Fit on n lines; both classes weigh the same. Returns self.
@@ -107,6 +121,7 @@ class GramModel:
         self.rarity_ = rarities
         self.weights_ = [_rounded(kind.length * w * r) for kind, w, r in zip(_KINDS, parts, rarities, strict=True)]
         self.bias_ = float(model.intercept_[0])
+        self._tables = None
         return self
 
     def decision_function(self, lines: Texts) -> Floats:
@@ -118,9 +133,11 @@ class GramModel:
         self._check_fitted()
         data, offsets = _bytes_of(lines)
         scores = np.full(len(lines), self.bias_)
-        for kind, weights, rarity in zip(_KINDS, self.weights_, self.rarity_, strict=True):
-            starts, buckets, _, _ = kind.make(data, offsets, kind.bits)
-            scores += score_grams(starts, buckets, weights, rarity)
+        if self._tables is None:
+            # Side by side, so that a bucket takes one look into memory.
+            self._tables = [np.stack(pair, axis=1) for pair in zip(self.weights_, self.rarity_, strict=True)]
+        for kind, table in zip(_KINDS, self._tables, strict=True):
+            scores += kind.score(data, offsets, kind.bits, table)
         return scores
 
     def spans(self, text: str) -> tuple[bytes, Floats]:
@@ -248,9 +265,15 @@ def _read(lines: Texts) -> pa.StringArray:
 
 def _bytes_of(read: pa.StringArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """(bytes of all texts, (n + 1,) where each begins)."""
+    if len(read) <= _FEW:
+        texts = read.to_pylist()
+        if all(text is not None and text.isascii() for text in texts):
+            cut = [f" {text[:MOST_BYTES].lower()} "[:MOST_BYTES] for text in texts]
+            offsets = np.array([0, *accumulate(map(len, cut))], np.int64)
+            return np.frombuffer("".join(cut).encode(), np.uint8), offsets
     padded = pc.binary_join_element_wise("", pc.utf8_lower(pc.utf8_slice_codeunits(read, 0, MOST_BYTES)), "", " ")
     padded = pc.binary_slice(padded.cast(pa.binary()), 0, MOST_BYTES)
     buffers = padded.buffers()
     offsets = np.frombuffer(buffers[1], np.int32, len(padded) + 1, padded.offset * 4).astype(np.int64)
-    data = np.frombuffer(buffers[2], np.uint8) if buffers[2] is not None else np.empty(0, np.uint8)
+    data = np.frombuffer(b"" if buffers[2] is None else buffers[2], np.uint8)
     return data[offsets[0] : offsets[-1]], offsets - offsets[0]

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["SCORED", "Scorer", "default_model_dir", "verdict_thresholds"]
 
 SCORED = pa.schema([("score", pa.float32()), ("verdict", pa.string()), ("model", pa.string())])
+_FILLED = pa.schema([("command_line", pa.string()), ("platform", pa.string())])
 
+_VERDICTS = pa.array(["benign", "unsure", "malicious"], pa.string())
 #: Rows whose matrix is held at once.
 _ROWS = 4096
 #: Rows that are not worth a thread of their own.
@@ -95,6 +97,7 @@ class Scorer:
         self.manifest = manifest
         self.featuriser = featuriser
         self.model = model
+        self._named = pa.scalar(model, pa.string())
         self._session = session
         self._threads = threads
         self._folder = folder
@@ -106,7 +109,7 @@ class Scorer:
 
         Args:
             model_dir: what `export_model` wrote.
-            threads: for large batches, and of onnxruntime; None: as many as there are cores.
+            threads: for large batches; None: as many as there are cores.
 
         Raises:
             ModelIntegrityError: a file was changed, is missing or extra, or the model belongs to other features.
@@ -138,10 +141,8 @@ class Scorer:
                     remedy="Use the cmdclf version that exported it, or train and export it again with this one",
                 )
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.inter_op_num_threads = 1
-        # Waiting threads would take the cores from the features of the next batch.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Large batches are scored in parts by threads of our own; waking more would delay a single line.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         session = onnxruntime.InferenceSession(
             str(folder / _MODEL_FILE), sess_options=options, providers=["CPUExecutionProvider"]
         )
@@ -170,14 +171,13 @@ class Scorer:
         scores = self.probabilities(batch)
         known = ~np.isnan(scores)
         values = scores.astype(np.float64)
-        verdict = np.where(
-            values >= self.malicious_from, "malicious", np.where(values >= self.unsure_from, "unsure", "benign")
-        )
+        verdict = (values >= self.unsure_from).astype(np.int8)
+        verdict[values >= self.malicious_from] = 2
         return pa.record_batch(
             [
                 pa.array(scores, mask=~known),
-                pa.array(verdict.tolist(), pa.string(), mask=~known),
-                pa.repeat(pa.scalar(self.model), batch.num_rows),
+                _VERDICTS.take(pa.array(verdict, mask=~known)),
+                pa.repeat(self._named, batch.num_rows),
             ],
             schema=SCORED,
         )
@@ -210,8 +210,10 @@ class Scorer:
         def scored(start: int) -> NDArray[np.float32]:
             return self.run(self.featuriser.matrix(lines.slice(start, rows)))
 
-        # At least two parts a thread, since long lines come in clusters; small batches aren't worth a thread.
-        rows = min(_ROWS, max(_FEW, -(-lines.num_rows // (2 * self._threads))))
+        # At least two parts a thread, since long lines come in clusters, and as many for each, so that none waits.
+        # Small batches aren't worth a thread.
+        rounds = max(2, -(-lines.num_rows // (_ROWS * self._threads)))
+        rows = max(_FEW, -(-lines.num_rows // (rounds * self._threads)))
         starts = range(0, lines.num_rows, rows)
         if self._threads == 1 or len(starts) < 2:
             return [scored(start) for start in starts]
@@ -221,13 +223,19 @@ class Scorer:
 
 def _filled(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, NDArray[np.bool_]]:
     """command_line and platform without nulls, and which rows have a command line."""
-    text = batch.column("command_line").cast(pa.string())
-    present = np.asarray(pc.is_valid(text).to_numpy(zero_copy_only=False), dtype=bool)
-    text = pc.fill_null(text, "")
+    text = _as_string(batch.column("command_line"))
+    present = np.ones(len(text), dtype=bool)
+    if text.null_count:
+        present = np.asarray(pc.is_valid(text).to_numpy(zero_copy_only=False), dtype=bool)
+        text = pc.fill_null(text, "")
     if "platform" in batch.schema.names:
-        platform = batch.column("platform").cast(pa.string())
+        platform = _as_string(batch.column("platform"))
         if platform.null_count:
             platform = pc.coalesce(platform, guess_platform(text))
     else:
         platform = guess_platform(text)
-    return pa.record_batch([text, platform], names=["command_line", "platform"]), present
+    return pa.record_batch([text, platform], schema=_FILLED), present
+
+
+def _as_string(column: pa.Array) -> pa.StringArray:
+    return column if pa.types.is_string(column.type) else column.cast(pa.string())
