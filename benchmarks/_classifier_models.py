@@ -164,12 +164,14 @@ class Spec:
         training: what it is trained on.
         about: what it is, in a few words.
         robust: whether its robustness is measured.
+        version: of what it reads beside the lines; kept scores of another one are not used.
     """
 
     make: Callable[[], Model] | None
     training: Training
     about: str
     robust: bool = False
+    version: str = ""
 
 
 _FULL, _POOLS = Training(), Training(renderings=0)
