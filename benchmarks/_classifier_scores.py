@@ -54,9 +54,7 @@ class Scored:
     seconds: float = 0.0
 
 
-def score_all(
-    protocol: Protocol, specs: dict[str, Spec], extras: dict[str, Extra], cache: Cache
-) -> dict[str, Scored]:
+def score_all(protocol: Protocol, specs: dict[str, Spec], extras: dict[str, Extra], cache: Cache) -> dict[str, Scored]:
     """The scores of these models; those that a blend needs must be among them, before it."""
     out: dict[str, Scored] = {}
     for name, spec in specs.items():

@@ -30,6 +30,10 @@ def sigma_rules(path: Path) -> RuleSet:
         MissingExtraError: a folder, and pySigma is not installed.
         RuleError: nothing there that is a rule.
     """
+    if not path.exists():
+        raise RuleError(
+            "no such folder or file", remedy="Give a folder of Sigma's rules or an imported file", file=path
+        )
     if path.is_file() and path.suffix in (".toml", ".json"):
         return RuleSet.load(path)
     from cmdclf.rules.sigma import import_sigma

@@ -1,7 +1,7 @@
 """Counted n-grams of many lines, for fitting many variants of one linear model without counting again.
 
 `CountedGrams` is `cmdclf.classify.grams.GramModel` on counts: fitted on the same lines it gives the same scores
-(tests/benchmarks/test_classifiers.py).
+(tests/benchmarks/test_classifier_protocol.py).
 """
 
 from __future__ import annotations
