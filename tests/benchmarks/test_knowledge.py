@@ -73,7 +73,10 @@ def test_the_data_is_broad_sound_and_not_of_attacks_alone(knowledge):
     assert max(Counter(name for entry in entries for name in entry["names"]).values()) <= 4
     for entry in entries:
         assert set(entry) <= {"names", "platform", "command", "can"}
-        words = [*entry["names"], *(word for can in entry["can"] for alternative in can for word in alternative.split())]
+        words = [
+            *entry["names"],
+            *(word for can in entry["can"] for alternative in can for word in alternative.split()),
+        ]
         assert all(word == word.lower() and "*" not in word[1:-1] for word in words)
         assert set(entry.get("platform", ())) <= {"windows", "linux", "macos"}
     assert sum("technique" not in about for about in knowledge.about.values()) > len(knowledge.about) / 2
