@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 from _classifier_cache import Cache
+from _knowledge import Knowledge
 from _labelled_lines import FOLDS, Lines, check_folds, fold_of
 from scipy import sparse
 
@@ -52,6 +53,11 @@ class Corpus:
     def _plain(self) -> sparse.csr_matrix:
         return counted(self.text, layers=False)
 
+    @cached_property
+    def abilities(self) -> sparse.csr_matrix:
+        """As `Knowledge.matrix`."""
+        return Knowledge.bundled().matrix(self.text, self.platform)
+
     def all(self) -> Batch:
         """Every line."""
         return Batch([(self, np.arange(len(self)))])
@@ -87,7 +93,14 @@ class Batch:
 
     def counts(self, layers: bool) -> sparse.csr_matrix:
         """The counted n-grams of the rows."""
-        found = [corpus.counts(layers)[rows] for corpus, rows in self.parts]
+        return self._stacked([corpus.counts(layers)[rows] for corpus, rows in self.parts])
+
+    def abilities(self) -> sparse.csr_matrix:
+        """What the rows evoke, a column an ability."""
+        return self._stacked([corpus.abilities[rows] for corpus, rows in self.parts])
+
+    @staticmethod
+    def _stacked(found: list[sparse.csr_matrix]) -> sparse.csr_matrix:
         return found[0] if len(found) == 1 else sparse.vstack(found, format="csr")
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from _classifier_folds import Batch, Training
+from _knowledge import Knowledge
+from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from cmdclf.classify.featurise import Featuriser
-from cmdclf.classify.gram_counts import KINDS, CountedGrams, only
+from cmdclf.classify.gram_counts import ABILITIES, KINDS, CountedGrams, only, with_abilities
 from cmdclf.classify.model import Classifier
 from cmdclf.features import FeatureMaker, load_embedder
 from cmdclf.lexicon.wrappers import peel, shell_of
@@ -111,17 +113,25 @@ class Grams(Model):
     Args:
         layers: with what a line hides before it.
         kinds: of n-grams.
+        abilities: and what the line's programs can do, as words beside them.
     """
 
-    def __init__(self, *, layers: bool = True, kinds: tuple[str, ...] = KINDS) -> None:
-        self.layers, self.kinds = layers, kinds
+    def __init__(self, *, layers: bool = True, kinds: tuple[str, ...] = KINDS, abilities: bool = False) -> None:
+        self.layers, self.kinds, self.abilities = layers, kinds, abilities
 
     def fit(self, lines: Batch, y: np.ndarray, groups: np.ndarray) -> Grams:
-        self._model = CountedGrams(self.kinds).fit(only(lines.counts(self.layers), self.kinds), y)
+        self._model = self._empty().fit(self._read(lines), y)
         return self
 
     def scores(self, lines: Batch) -> np.ndarray:
-        return self._model.scores(only(lines.counts(self.layers), self.kinds))
+        return self._model.scores(self._read(lines))
+
+    def _empty(self) -> CountedGrams:
+        return CountedGrams((*self.kinds, ABILITIES) if self.abilities else self.kinds)
+
+    def _read(self, lines: Batch) -> sparse.csr_matrix:
+        found = only(lines.counts(self.layers), self.kinds)
+        return with_abilities(found, lines.abilities()) if self.abilities else found
 
     def arrays(self) -> dict[str, np.ndarray]:
         m = self._model
@@ -132,14 +142,21 @@ class Grams(Model):
         }
 
     def restore(self, arrays: dict[str, np.ndarray]) -> Grams:
-        m = self._model = CountedGrams(self.kinds)
+        m = self._model = self._empty()
         m.weights, m.rarity = arrays["weights"].astype(np.float32), arrays["rarity"].astype(np.float32)
         m.bias = float(arrays["bias"])
         return self
 
 
 class Trees(Model):
-    """Gradient-boosted trees on the bundled features and embedding, as log-odds."""
+    """Gradient-boosted trees on the bundled features and embedding, as log-odds.
+
+    Args:
+        abilities: so many of the abilities that training lines evoke most often are columns beside them.
+    """
+
+    def __init__(self, *, abilities: int = 0) -> None:
+        self.abilities = abilities
 
     def fit(self, lines: Batch, y: np.ndarray, groups: np.ndarray) -> Trees:
         table = lines.table
@@ -148,11 +165,18 @@ class Trees(Model):
             max_iter=120, learning_rate=0.15, max_leaf_nodes=16, min_samples_leaf=40, l2_regularization=10.0,
             max_features=0.2, folds=0, random_state=0,
         )  # fmt: skip
-        self._trees.fit(self._featuriser.matrix_of(table), y.astype(np.int8), groups=groups)
+        if self.abilities:
+            often = np.argsort(-np.asarray(lines.abilities().sum(axis=0))[0], kind="stable")
+            self._columns = often[: self.abilities]
+        self._trees.fit(self._matrix(lines), y.astype(np.int8), groups=groups)
         return self
 
     def scores(self, lines: Batch) -> np.ndarray:
-        return self._trees.decision_function(self._featuriser.matrix_of(lines.table))
+        return self._trees.decision_function(self._matrix(lines))
+
+    def _matrix(self, lines: Batch) -> np.ndarray:
+        found = self._featuriser.matrix_of(lines.table)
+        return np.hstack([found, lines.abilities()[:, self._columns].toarray()]) if self.abilities else found
 
 
 @dataclass(frozen=True)
@@ -164,12 +188,14 @@ class Spec:
         training: what it is trained on.
         about: what it is, in a few words.
         robust: whether its robustness is measured.
+        version: of what it reads beside the lines; kept scores of another one are not used.
     """
 
     make: Callable[[], Model] | None
     training: Training
     about: str
     robust: bool = False
+    version: str = ""
 
 
 _FULL, _POOLS = Training(), Training(renderings=0)
@@ -188,6 +214,10 @@ MODELS: dict[str, Spec] = {
     "grams, no lexicon": Spec(Grams, _POOLS, "pools only, cleaned"),
     "grams, 1/4 lexicon": Spec(Grams, Training(templates=0.25), "a quarter of the templates"),
     "grams, 1 rendering": Spec(Grams, Training(renderings=1), "one line of each template instead of four"),
+    "grams, abilities": Spec(lambda: Grams(abilities=True), _FULL, "with what a line's programs can do",
+                             version=Knowledge.version()),
+    "trees, abilities": Spec(lambda: Trees(abilities=200), _FULL, "with what a line's programs can do",
+                             version=Knowledge.version()),
     "grams, rewritten": Spec(Grams, Training(rewritten=True), "three lines in ten also once rewritten", True),
 }  # fmt: skip
 QUICK_MODELS = ("floor", "rules", "yardstick", "grams", "grams, no layers")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from _classifier_cache import Cache
 from _classifier_folds import Batch, Corpus, Protocol
-from _classifier_models import BLEND_OF, MODELS, TREES_SHARE, Model
+from _classifier_models import BLEND_OF, TREES_SHARE, Model, Spec
 from _labelled_lines import FOLDS
 
 from cmdclf.classify.grams import _KINDS, GRAMS_VERSION
@@ -54,14 +54,14 @@ class Scored:
     seconds: float = 0.0
 
 
-def score_all(protocol: Protocol, names: list[str], extras: dict[str, Extra], cache: Cache) -> dict[str, Scored]:
-    """The scores of these models; those that a blend needs must be among them."""
+def score_all(protocol: Protocol, specs: dict[str, Spec], extras: dict[str, Extra], cache: Cache) -> dict[str, Scored]:
+    """The scores of these models; those that a blend needs must be among them, before it."""
     out: dict[str, Scored] = {}
-    for name in names:
-        if MODELS[name].make is None:
+    for name, spec in specs.items():
+        if spec.make is None:
             out[name] = blended(out[BLEND_OF[0]], out[BLEND_OF[1]])
             continue
-        out[name] = _scored(protocol, name, extras, cache)
+        out[name] = _scored(protocol, name, spec, extras, cache)
         print(f"{name}: {out[name].seconds:.0f} s of fitting", file=sys.stderr, flush=True)
     return out
 
@@ -72,19 +72,18 @@ def blended(grams: Scored, trees: Scored) -> Scored:
     return Scored(grams.pool + TREES_SHARE * trees.pool, extra)
 
 
-def _scored(protocol: Protocol, name: str, extras: dict[str, Extra], cache: Cache) -> Scored:
-    spec = MODELS[name]
+def _scored(protocol: Protocol, name: str, spec: Spec, extras: dict[str, Extra], cache: Cache) -> Scored:
     asked = {n: e for n, e in extras.items() if spec.robust or not e.robust}
     scored = Scored(np.full(len(protocol.pool), np.nan))
     scored.extra = {n: np.full((FOLDS, len(e.corpus)), np.nan) for n, e in asked.items()}
     for k in range(FOLDS):
         parts = {"": (protocol.corpus, protocol.tested(k))} | {n: (e.corpus, e.rows(k)) for n, e in asked.items()}
-        base = f"{_VERSION} {name} {spec.training} {protocol.key} {k}"
+        base = f"{_VERSION} {name} {spec.training} {protocol.key} {k}{spec.version}"
         marks = " ".join(f"{n} {e.corpus.fingerprint}" for n, e in sorted(asked.items()))
         held = cache.arrays(f"scores {base} {marks}")
         if held is None:
             start = time.process_time()
-            model = _fitted(protocol, name, k, base, cache)
+            model = _fitted(protocol, spec, k, base, cache)
             scored.seconds += time.process_time() - start
             held = {f"of {n}": model.scores(Batch([part])) for n, part in parts.items() if len(part[1])}
             cache.put(f"scores {base} {marks}", **held)
@@ -94,8 +93,7 @@ def _scored(protocol: Protocol, name: str, extras: dict[str, Extra], cache: Cach
     return scored
 
 
-def _fitted(protocol: Protocol, name: str, k: int, base: str, cache: Cache) -> Model:
-    spec = MODELS[name]
+def _fitted(protocol: Protocol, spec: Spec, k: int, base: str, cache: Cache) -> Model:
     model = spec.make()
     if (arrays := cache.arrays(f"model {base}")) is not None:
         return model.restore(arrays)

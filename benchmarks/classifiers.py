@@ -1,7 +1,7 @@
 """Classifiers on lines of sources that they never saw: one protocol, one table, false alerts, obfuscated lines.
 
-    python benchmarks/classifiers.py --data FOLDER [--models NAME...] [--cache DIR] [--quick] [--json FILE]
-                                     [--markdown FILE]
+    python benchmarks/classifiers.py --data FOLDER [--sigma RULES] [--models NAME...] [--cache DIR] [--quick]
+                                     [--json FILE] [--markdown FILE]
 
 FOLDER holds malicious_dev.parquet and benign_dev.parquet (command_line, platform, label; process_command_line, source,
 group_id, hard, dual_use), and where there are some verdicts_dev.parquet (platform, process_command_line, verdict),
@@ -12,7 +12,8 @@ lines that are near-duplicates of a training line or of a lexicon line removed. 
 addresses) of both labels are drawn anew from the same pools. Rows whose label a recorded verdict contradicts or calls
 unsure train nobody who asks for clean labels; judged are all rows, and those that the verdicts confirm. Scores of all
 folds are ranked together. Intervals resample whole groups. A rate that fewer than ten false alerts would decide is not
-printed. What the models are: _classifier_models.py.
+printed. What the models are: _classifier_models.py; RULES are a folder of Sigma's rules (needs pySigma) or a file that
+`cmdclf rules import-sigma` wrote.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from _classifier_metrics import by_source, measured, threshold_at
 from _classifier_models import BLEND_OF, MODELS, QUICK_MODELS
 from _classifier_robustness import Respelt, drops, respelt
 from _classifier_scores import Extra, Scored, score_all
+from _classifier_sigma import levels_table, operating_points, sigma_rules, sigma_specs
 from _classifier_tables import TARGETS, house_rows, tables
 from _classifier_telemetry import Telemetry, false_alerts, recorded
 from _labelled_lines import Lines, from_lexicon, from_pools
@@ -64,14 +66,14 @@ def protocol_of(args: argparse.Namespace, cache: Cache) -> Protocol:
 
 
 def judged(
-    name: str, scored: Scored, protocol: Protocol, telemetry: list[Telemetry], lines: Respelt, draws: int
+    about: str, scored: Scored, protocol: Protocol, telemetry: list[Telemetry], lines: Respelt, draws: int
 ) -> dict:
     """All figures of one model."""
     pool, keep = protocol.pool, protocol.keep
     benign = scored.pool[keep & ~pool.malicious]
     alarm = threshold_at(benign, 1e-2)
     out = {
-        "about": MODELS[name].about,
+        "about": about,
         "measured": measured(pool, keep, scored.pool, draws),
         "sources": by_source(pool, keep, scored.pool, alarm, draws),
         "alerts": {
@@ -153,6 +155,7 @@ def markdown(title: str, head: list[str], rows: list[list[str]]) -> str:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="labelled pools and telemetry")
+    parser.add_argument("--sigma", type=Path, metavar="RULES", help="Sigma's rules, rows of their own: folder or file")
     parser.add_argument("--models", nargs="+", metavar="NAME", help=f"of: {'; '.join(MODELS)}")
     parser.add_argument("--ours", metavar="NAME", help="the model that others are compared with (blend, else the last)")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keep models and scores there between runs")
@@ -178,7 +181,9 @@ def main() -> int:
     args = arguments()
     start = time.perf_counter()
     cache = Cache(args.cache)
+    specs = {name: MODELS[name] for name in args.models}
     try:
+        by_sigma = sigma_specs(sigma_rules(args.sigma)) if args.sigma else {}
         protocol = protocol_of(args, cache)
         telemetry, missing = recorded(args.data, QUICK_TELEMETRY if args.quick else None)
     except CmdclfError as error:
@@ -186,16 +191,21 @@ def main() -> int:
         return 2
     if not (args.data / "verdicts_dev.parquet").is_file():
         missing.append("there is no verdicts_dev.parquet: every row counts as confirmed, and none is left out")
+    if not args.sigma:
+        missing.append("there are no rows for Sigma's rules: --sigma gives them")
+    specs |= by_sigma
     lines = respelt(protocol, 12 if args.quick else 150)
     extras = {t.name: Extra(t.corpus, np.full(len(t.corpus), -1)) for t in telemetry}
     extras[RESPELT] = Extra(lines.corpus, protocol.fold[lines.row], robust=True)
-    scored = score_all(protocol, args.models, extras, cache)
+    scored = score_all(protocol, specs, extras, cache)
     draws = 30 if args.quick else 200
-    found = {name: judged(name, s, protocol, telemetry, lines, draws) for name, s in scored.items()}
+    found = {name: judged(specs[name].about, s, protocol, telemetry, lines, draws) for name, s in scored.items()}
+    for name in by_sigma:
+        found[name]["levels"] = operating_points(protocol, scored[name], scored[args.ours], telemetry, draws)
 
     machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
     notes = notes_of(protocol.pool, protocol, missing, found) + verdict_on(args.ours, found)
-    made = tables(found, args.ours)
+    made = tables(found, args.ours) + [levels_table(found[name]["levels"], name, args.ours) for name in by_sigma]
     for table in made:
         print(printed(*table))
     print("\n" + "\n".join(notes) + f"\n{machine}, {time.perf_counter() - start:.0f} s")

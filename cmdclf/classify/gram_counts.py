@@ -16,13 +16,15 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from cmdclf.classify._grams_kernels import count_grams
-from cmdclf.classify.grams import _KINDS, MOST_BYTES
+from cmdclf.classify.grams import _KINDS, MOST_BYTES, _Kind
 from cmdclf.features.embed_layers import with_layers
 
-__all__ = ["KINDS", "CountedGrams", "counted", "only"]
+__all__ = ["ABILITIES", "KINDS", "CountedGrams", "counted", "only", "with_abilities"]
 
-_OF = {kind.name: kind for kind in _KINDS}
-KINDS = tuple(_OF)
+#: Columns that are no n-grams: what the programs of a line can do there. The length was chosen on two of five folds.
+ABILITIES = "abilities"
+_OF = {kind.name: kind for kind in (*_KINDS, _Kind(ABILITIES, None, 10, 0.25))}
+KINDS = tuple(kind.name for kind in _KINDS)
 _ROWS = 20_000
 
 
@@ -60,6 +62,12 @@ def only(x: sparse.csr_matrix, kinds: Sequence[str]) -> sparse.csr_matrix:
     ends = np.cumsum([1 << kind.bits for kind in _KINDS])
     parts = [x[:, end - (1 << _OF[n].bits) : end] for n, end in zip(KINDS, ends, strict=True) if n in kinds]
     return sparse.hstack(parts, format="csr")
+
+
+def with_abilities(x: sparse.csr_matrix, abilities: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Counts with the abilities as a kind of their own behind them."""
+    room = sparse.csr_matrix((x.shape[0], (1 << _OF[ABILITIES].bits) - abilities.shape[1]), dtype=np.float32)
+    return sparse.hstack([x, abilities, room], format="csr")
 
 
 class CountedGrams:
