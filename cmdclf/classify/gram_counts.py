@@ -23,7 +23,7 @@ __all__ = ["ABILITIES", "KINDS", "CountedGrams", "counted", "only", "with_abilit
 
 #: Columns that are no n-grams: what the programs of a line can do there. The length was chosen on two of five folds.
 ABILITIES = "abilities"
-_OF = {kind.name: kind for kind in (*_KINDS, _Kind(ABILITIES, None, 10, 0.25))}
+_OF = {kind.name: kind for kind in (*_KINDS, _Kind(ABILITIES, None, None, 10, 0.25))}
 KINDS = tuple(kind.name for kind in _KINDS)
 _ROWS = 20_000
 

@@ -34,7 +34,7 @@ _POSIX = (
 
 #: So few lines are matched one by one: Arrow compiles its patterns anew for each call, which takes a millisecond.
 _FEW = 16
-#: Where Python and RE2 differ: the vertical tab as white space, and letters beyond ASCII that are a k or an s in any case.
+#: Where Python and RE2 differ: the vertical tab as white space, and letters beyond ASCII that fold to a k or an s.
 _OTHERWISE = re.compile("[\x0b\u017f\u212a]")
 
 
