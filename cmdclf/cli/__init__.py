@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "ingest": ("ingest", "any supported log -> lake"),
     "replay": ("replay", "labelled pools -> believable daily telemetry, truth kept aside"),
     "run": ("run", "a study from its study.toml; goes on where it stopped"),
+    "prove": ("prove", "the method's proof on labelled pools: arms, controls, judges that err, RESULTS.md"),
     "label": ("label", "the ledger's work: status, run, import, export, batch files, audit"),
     "score": ("score", "score command lines from a file or a pipe"),
     "anomalies": ("anomalies", "one day's candidates"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ __all__ = ["write_pending"]
 
 
 def write_pending(month: Month, builder: Builder, out: Path, own: str, *, model: str = "MODEL") -> int:
-    """Write `lines.parquet` and batch files of what the arms `combined` and `own` ask in vain; returns how many lines.
+    """Write `lines.parquet` and batch files of what the arms `combined` and `own` ask in vain; returns how many lines. What lay there goes.
 
     The batch names the model `MODEL`: `cmdclf label export-batch --lines lines.parquet --model NAME` writes it for
     another one. Secrets are redacted there; the Parquet file has the lines as they are.
@@ -31,7 +32,8 @@ def write_pending(month: Month, builder: Builder, out: Path, own: str, *, model:
         waiting += [i for i, said in zip(built.chosen, answers, strict=True) if said == "pending"]
     ids = pa.array(sorted(set(waiting)), pa.string())
     lines = month.lines.filter(pc.is_in(month.lines["command_id"], value_set=ids)).sort_by("command_id")
-    out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
     pq.write_table(lines, out / "lines.parquet")
     if lines.num_rows:
         write_batch(requests_for(lines), out / "batch", Prompt(), model)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ParamSpec
 
-__all__ = ["arms_plot", "curves_plot", "funnel_plot", "roc_plot"]
+__all__ = ["arms_plot", "curves_plot", "funnel_plot", "new_figure", "roc_plot", "styled", "svg_of"]
 
 P = ParamSpec("P")
 
@@ -42,7 +42,8 @@ _STYLE: dict[str, Any] = {
 }
 
 
-def _svg(figure: Any) -> str:
+def svg_of(figure: Any) -> str:
+    """The figure as SVG text, the same bytes for the same numbers."""
     text = io.StringIO()
     # No date and fixed ids: the same numbers give the same bytes.
     figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
@@ -50,7 +51,8 @@ def _svg(figure: Any) -> str:
     return svg[svg.index("<svg") :]
 
 
-def _figure(width: float, height: float, columns: int = 1, **more: Any) -> tuple[Any, Any]:
+def new_figure(width: float, height: float, columns: int = 1, **more: Any) -> tuple[Any, Any]:
+    """(a figure of that size in inches, its axes side by side)."""
     # A figure of its own rather than pyplot's: no global state, no display.
     from matplotlib.figure import Figure
 
@@ -58,7 +60,7 @@ def _figure(width: float, height: float, columns: int = 1, **more: Any) -> tuple
     return figure, figure.subplots(1, columns, squeeze=False, **more)[0]
 
 
-def _styled(plot: Callable[P, str]) -> Callable[P, str]:
+def styled(plot: Callable[P, str]) -> Callable[P, str]:
     """Draw in the house style whatever the user's matplotlib settings are."""
 
     @functools.wraps(plot)
@@ -71,11 +73,11 @@ def _styled(plot: Callable[P, str]) -> Callable[P, str]:
     return draw
 
 
-@_styled
+@styled
 def roc_plot(arms: Sequence[Mapping[str, Any]], test: str) -> str:
     """SVG of the ROC curves, one panel per baseline, with a logarithmic FPR axis: where alerts are affordable."""
     baselines = sorted({a["baseline"] for a in arms}, reverse=True)
-    figure, axes = _figure(5.4 * len(baselines), 4.2, len(baselines), sharey=True)
+    figure, axes = new_figure(5.4 * len(baselines), 4.2, len(baselines), sharey=True)
     for axis, baseline in zip(axes, baselines, strict=True):
         lowest = 1.0
         for arm in (a for a in arms if a["baseline"] == baseline and test in a["tests"]):
@@ -92,14 +94,14 @@ def roc_plot(arms: Sequence[Mapping[str, Any]], test: str) -> str:
         axis.set_xlabel("false-positive rate (log)")
         axis.legend(loc="upper left", fontsize=8)
     axes[0].set_ylabel("true-positive rate")
-    return _svg(figure)
+    return svg_of(figure)
 
 
-@_styled
+@styled
 def arms_plot(arms: Sequence[Mapping[str, Any]], test: str) -> str:
     """SVG of each arm's AUC with its 95 % interval, by baseline."""
     baselines = sorted({a["baseline"] for a in arms}, reverse=True)
-    figure, axes = _figure(5.4 * len(baselines), 2.6, len(baselines), sharex=True)
+    figure, axes = new_figure(5.4 * len(baselines), 2.6, len(baselines), sharex=True)
     for axis, baseline in zip(axes, baselines, strict=True):
         rows = [a for a in arms if a["baseline"] == baseline and test in a["tests"]][::-1]
         for y, arm in enumerate(rows):
@@ -110,13 +112,13 @@ def arms_plot(arms: Sequence[Mapping[str, Any]], test: str) -> str:
         axis.set_xlabel("AUC, incident test, 95 % interval")
         axis.set_title(baseline.upper())
     figure.tight_layout()
-    return _svg(figure)
+    return svg_of(figure)
 
 
-@_styled
+@styled
 def funnel_plot(steps: Sequence[tuple[str, int]]) -> str:
     """SVG of the funnel from all events to the benign lines that were added; bars on a logarithmic axis."""
-    figure, axes = _figure(7.5, 0.45 * len(steps) + 0.8)
+    figure, axes = new_figure(7.5, 0.45 * len(steps) + 0.8)
     axis = axes[0]
     names, counts = [s[0] for s in steps][::-1], [s[1] for s in steps][::-1]
     axis.barh(range(len(steps)), [max(c, 0.8) for c in counts], color="#0072B2", height=0.7)
@@ -127,7 +129,7 @@ def funnel_plot(steps: Sequence[tuple[str, int]]) -> str:
         axis.text(max(count, 0.8) * 1.15, y, f"{count:,}", va="center", fontsize=9)
     axis.set_xlabel("lines (log)")
     axis.grid(visible=False)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 #: Curve -> label and colour.
@@ -145,7 +147,7 @@ _COMPARABLE = 4
 _WEEK = 7
 
 
-@_styled
+@styled
 def curves_plot(curves: Mapping[str, Any]) -> str:
     """SVG of `results.json`'s curves, a column per scale: the three cumulative ones, and each day's new lines below.
 
@@ -180,7 +182,7 @@ def curves_plot(curves: Mapping[str, Any]) -> str:
     panels[1][0].legend(loc="upper right", ncol=3, fontsize=8, columnspacing=1.2, handlelength=1.6)
     panels[0][0].set_ylabel("anomalies, cumulative")
     panels[1][0].set_ylabel("new that day")
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def _new_bars(axis: Any, lists: Mapping[str, Sequence[int]]) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.lines import mask
-from cmdclf.study.plots import _figure, _styled, _svg
+from cmdclf.study.plots import new_figure, styled, svg_of
 
 __all__ = ["Profile", "compare", "profile", "realism_page"]
 
@@ -135,10 +135,10 @@ def _distance(a: np.ndarray, b: np.ndarray) -> float:
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#56B4E9")
 
 
-@_styled
+@styled
 def _shapes_plot(profiles: Mapping[str, Profile]) -> str:
     """SVG of the distributions of length, entropy and words over distinct lines, and the classes of characters."""
-    figure, axes = _figure(15, 3.4, 4)
+    figure, axes = new_figure(15, 3.4, 4)
     for axis, (name, label) in zip(
         axes, (("length", "characters (log)"), ("entropy", "bits a byte"), ("tokens", "words (log)")), strict=False
     ):
@@ -157,13 +157,13 @@ def _shapes_plot(profiles: Mapping[str, Profile]) -> str:
     axes[3].set_xticks(np.arange(len(CLASSES)) + 0.3, CLASSES, rotation=30, ha="right", fontsize=8)
     axes[3].set_ylabel("share of bytes")
     figure.tight_layout()
-    return _svg(figure)
+    return svg_of(figure)
 
 
-@_styled
+@styled
 def _ranks_plot(profiles: Mapping[str, Profile]) -> str:
     """SVG of rank and frequency, both logarithmic: events by line, events and distinct lines by masked line."""
-    figure, axes = _figure(15, 3.6, 3)
+    figure, axes = new_figure(15, 3.6, 3)
     for axis, (name, label) in zip(
         axes,
         (
@@ -184,7 +184,7 @@ def _ranks_plot(profiles: Mapping[str, Profile]) -> str:
     axes[0].set_ylabel("share (log)")
     axes[0].legend(loc="lower left", fontsize=8)
     figure.tight_layout()
-    return _svg(figure)
+    return svg_of(figure)
 
 
 _STYLE = (
