@@ -11,12 +11,25 @@ from numpy.typing import NDArray
 from cmdclf.classify.neural import NeuralModel, padless
 from cmdclf.errors import MissingExtraError
 
-__all__ = ["fit_neural", "neural_out_of_fold"]
+__all__ = ["fit_neural", "neural_out_of_fold", "torch_of"]
 
 #: Of the step's gradient.
 _LONGEST = 2.0
 #: How long the embedder's vectors are on average when training begins.
 _LENGTH = 2.0
+
+
+def torch_of() -> Any:
+    """The module torch.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError("train", "Training the neural network") from error
+    return torch
 
 
 def fit_neural(
@@ -58,10 +71,7 @@ def fit_neural(
     positive = target > 0.5
     if positive.all() or not positive.any():
         raise ValueError("the network can't train when only one class is present")
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError("train", "Training the neural network") from error
+    torch = torch_of()
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     weight = np.where(positive, len(target) / 2 / positive.sum(), len(target) / 2 / (~positive).sum()).astype(

@@ -27,7 +27,7 @@ from cmdclf.classify.grams import GramModel, out_of_fold
 from cmdclf.classify.metrics import evaluate
 from cmdclf.classify.model import Classifier
 from cmdclf.classify.neural import tokens_of
-from cmdclf.classify.train_neural import fit_neural, neural_out_of_fold
+from cmdclf.classify.train_neural import fit_neural, neural_out_of_fold, torch_of
 from cmdclf.classify.training import TRAINING
 from cmdclf.dedup import remove_near
 from cmdclf.errors import CmdclfError, TelemetryError
@@ -67,8 +67,10 @@ def train_pools(
         name: the model's name.
 
     Raises:
-        CmdclfError: a pool can't be read or split.
+        CmdclfError: a pool can't be read or split, or `neural` without torch.
     """
+    if neural:
+        torch_of()
     pool = ParquetPool(pools, rewrap=True, seed=seed)
     require_both_labels(pool, pools)
     split = split_pool(pool, hold_out=hold_out, labelled_share=1.0, seed=seed)
