@@ -4,31 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from _classifier_folds import Batch, Training
 from _gram_counts import KINDS, CountedGrams, only
 from sklearn.linear_model import LogisticRegression
 
 from cmdclf.classify.featurise import Featuriser
 from cmdclf.classify.model import Classifier
-from cmdclf.classify.neural import NeuralModel, tokens_of
-from cmdclf.classify.train_neural import fit_neural
 from cmdclf.features import FeatureMaker, load_embedder
-from cmdclf.features.embed_layers import with_layers
 from cmdclf.lexicon.wrappers import peel, shell_of
 from cmdclf.rules import RuleSet
 
-__all__ = ["BLENDS", "MODELS", "QUICK_MODELS", "Model", "Spec"]
+__all__ = ["BLEND_OF", "MODELS", "QUICK_MODELS", "Model", "Spec"]
 
-#: What blends add to the log-odds of n-grams: so much of the trees' and of the network's.
-BLENDS = {
-    "blend": {"grams": 1.0, "trees": 0.3},
-    "blend with neural": {"grams": 1.0, "trees": 0.2, "neural": 0.25},
-    "grams and neural": {"grams": 1.0, "neural": 0.25},
-}
+#: Log-odds of the trees that the blend adds to those of the n-grams.
+TREES_SHARE = 0.3
+BLEND_OF = ("grams", "trees")
 
 
 class Model:
@@ -162,34 +155,12 @@ class Trees(Model):
         return self._trees.decision_function(self._featuriser.matrix_of(lines.table))
 
 
-class Neural(Model):
-    """`cmdclf.classify.neural.NeuralModel` over the bundled embedder's tokens; fitting needs torch."""
-
-    def fit(self, lines: Batch, y: np.ndarray, groups: np.ndarray) -> Neural:
-        self._model = fit_neural(self._tokens(lines), y, load_embedder().vectors)
-        return self
-
-    def scores(self, lines: Batch) -> np.ndarray:
-        return self._model.decision_function(self._tokens(lines))
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        return {f.name: getattr(self._model, f.name) for f in fields(self._model)}
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> Neural:
-        self._model = NeuralModel(**arrays)
-        return self
-
-    @staticmethod
-    def _tokens(lines: Batch) -> pa.ListArray:
-        return tokens_of(load_embedder(), with_layers(pa.array(lines.text, pa.string())))
-
-
 @dataclass(frozen=True)
 class Spec:
     """A row of the table.
 
     Attributes:
-        make: the model, not fitted; None: a blend of others.
+        make: the model, not fitted; None: the blend of two others.
         training: what it is trained on.
         about: what it is, in a few words.
         robust: whether its robustness is measured.
@@ -209,10 +180,7 @@ MODELS: dict[str, Spec] = {
                       "character 2- to 5-grams of pools as labelled"),
     "trees": Spec(Trees, _FULL, "gradient boosting on features and embedding", True),
     "grams": Spec(Grams, _FULL, "n-grams of bytes and words with decoded layers, cleaned labels, lexicon", True),
-    "neural": Spec(Neural, _FULL, "a small network over tokens, cleaned labels, lexicon", True),
-    "blend": Spec(None, _FULL, "log-odds of grams + 0.3 x those of trees", True),
-    "blend with neural": Spec(None, _FULL, "log-odds of grams + 0.2 x those of trees + 0.25 x those of neural", True),
-    "grams and neural": Spec(None, _FULL, "log-odds of grams + 0.25 x those of neural", True),
+    "blend": Spec(None, _FULL, f"log-odds of grams + {TREES_SHARE} x those of trees", True),
     "grams, no layers": Spec(lambda: Grams(layers=False), _FULL, "without decoded layers", True),
     "grams, bytes only": Spec(lambda: Grams(kinds=("bytes",)), _FULL, "without n-grams of words"),
     "grams, words only": Spec(lambda: Grams(kinds=("words",)), _FULL, "without n-grams of bytes"),

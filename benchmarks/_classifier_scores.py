@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from _classifier_cache import Cache
 from _classifier_folds import Batch, Corpus, Protocol
-from _classifier_models import BLENDS, MODELS, Model
+from _classifier_models import BLEND_OF, MODELS, TREES_SHARE, Model
 from _labelled_lines import FOLDS
 
 from cmdclf.classify.grams import _KINDS, GRAMS_VERSION
@@ -59,18 +59,17 @@ def score_all(protocol: Protocol, names: list[str], extras: dict[str, Extra], ca
     out: dict[str, Scored] = {}
     for name in names:
         if MODELS[name].make is None:
-            out[name] = blended([(out[part], share) for part, share in BLENDS[name].items()])
+            out[name] = blended(out[BLEND_OF[0]], out[BLEND_OF[1]])
             continue
         out[name] = _scored(protocol, name, extras, cache)
         print(f"{name}: {out[name].seconds:.0f} s of fitting", file=sys.stderr, flush=True)
     return out
 
 
-def blended(parts: list[tuple[Scored, float]]) -> Scored:
-    """The sum of models' scores, each times its share."""
-    names = set.intersection(*(set(of.extra) for of, _ in parts))
-    extra = {name: sum(share * of.extra[name] for of, share in parts) for name in sorted(names)}
-    return Scored(sum(share * of.pool for of, share in parts), extra)
+def blended(grams: Scored, trees: Scored) -> Scored:
+    """The blend of two models."""
+    extra = {n: grams.extra[n] + TREES_SHARE * trees.extra[n] for n in grams.extra if n in trees.extra}
+    return Scored(grams.pool + TREES_SHARE * trees.pool, extra)
 
 
 def _scored(protocol: Protocol, name: str, extras: dict[str, Extra], cache: Cache) -> Scored:

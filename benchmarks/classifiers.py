@@ -24,14 +24,13 @@ import platform
 import resource
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from _classifier_cache import Cache
 from _classifier_folds import Protocol
 from _classifier_metrics import by_source, measured, threshold_at
-from _classifier_models import BLENDS, MODELS, QUICK_MODELS
+from _classifier_models import BLEND_OF, MODELS, QUICK_MODELS
 from _classifier_robustness import Respelt, drops, respelt
 from _classifier_scores import Extra, Scored, score_all
 from _classifier_tables import TARGETS, house_rows, tables
@@ -164,13 +163,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", metavar="FILE", help="write the result there")
     parser.add_argument("--markdown", metavar="FILE", help="write the tables there")
     args = parser.parse_args()
-    args.without_torch = not args.models and not args.quick and find_spec("torch") is None
     args.models = args.models or list(QUICK_MODELS if args.quick else MODELS)
-    if args.without_torch:
-        args.models = [n for n in args.models if n != "neural" and "neural" not in BLENDS.get(n, ())]
     if unknown := set(args.models) - set(MODELS):
         parser.error(f"no model is called {', '.join(sorted(unknown))}: {'; '.join(MODELS)}")
-    needed = [part for name in args.models for part in BLENDS.get(name, ())]
+    needed = [*BLEND_OF] if "blend" in args.models else []
     args.models = [name for name in MODELS if name in {*args.models, *needed}]
     args.ours = args.ours or next((n for n in ("blend", "grams") if n in args.models), args.models[-1])
     if args.ours not in args.models:
@@ -190,18 +186,10 @@ def main() -> int:
         return 2
     if not (args.data / "verdicts_dev.parquet").is_file():
         missing.append("there is no verdicts_dev.parquet: every row counts as confirmed, and none is left out")
-    if args.without_torch:
-        missing.append(
-            "torch is missing: no model with a neural network ran (name them with --models to take kept ones)"
-        )
     lines = respelt(protocol, 12 if args.quick else 150)
     extras = {t.name: Extra(t.corpus, np.full(len(t.corpus), -1)) for t in telemetry}
     extras[RESPELT] = Extra(lines.corpus, protocol.fold[lines.row], robust=True)
-    try:
-        scored = score_all(protocol, args.models, extras, cache)
-    except CmdclfError as error:
-        print(error, file=sys.stderr)
-        return 2
+    scored = score_all(protocol, args.models, extras, cache)
     draws = 30 if args.quick else 200
     found = {name: judged(name, s, protocol, telemetry, lines, draws) for name, s in scored.items()}
 

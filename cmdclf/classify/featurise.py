@@ -1,6 +1,6 @@
 """From command lines to the classifier's matrix: the one path for training, `cmdclf score` and the service.
 
-Its columns: hand-engineered features, embedding, and where there are an n-gram model and a network their log-odds.
+Its columns: hand-engineered features, embedding, and where there is an n-gram model its log-odds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from cmdclf.features.embed_layers import with_layers
 
 if TYPE_CHECKING:
     from cmdclf.classify.grams import GramModel
-    from cmdclf.classify.neural import NeuralModel
     from cmdclf.features import Embedder, FeatureMaker
 
 __all__ = ["Featuriser"]
@@ -29,14 +28,13 @@ _SETTINGS = "featuriser.json"
 
 
 class Featuriser:
-    """Hand-engineered features, embedding and the log-odds of an n-gram model and of a network side by side.
+    """Hand-engineered features, embedding and the log-odds of an n-gram model side by side.
 
     Args:
         maker: the fitted feature maker.
         embedder: the embedder.
         embedder_source: what `load_embedder` was given, where the embedder itself can't say where its files lie.
-        grams: a fitted n-gram model, whose log-odds are a column after those; None for none.
-        neural: a fitted network over the embedder's tokens, whose log-odds are the last column; None for none.
+        grams: a fitted n-gram model, whose log-odds are the last column; None for none.
     """
 
     def __init__(
@@ -46,29 +44,22 @@ class Featuriser:
         *,
         embedder_source: str | Path | None = None,
         grams: GramModel | None = None,
-        neural: NeuralModel | None = None,
     ) -> None:
         self.maker = maker
         self.embedder = embedder
         self.embedder_source = embedder_source
         self.grams = grams
-        self.neural = neural
-
-    @property
-    def beside(self) -> list[str]:
-        """The names of the last columns, which are log-odds of other models: what `Classifier(beside=...)` counts."""
-        return [name for name in ("grams", "neural") if getattr(self, name) is not None]
 
     @property
     def names(self) -> list[str]:
-        """The columns' names: the features', then `embedding_0` and so on, then `grams` and `neural`."""
+        """The columns' names: the features', then `embedding_0` and so on, then `grams`."""
         embedding = (f"embedding_{i}" for i in range(self.embedder.dim))
-        return [*self.maker.feature_names, *embedding, *self.beside]
+        return [*self.maker.feature_names, *embedding, *(["grams"] if self.grams is not None else [])]
 
     @property
     def width(self) -> int:
         """How many columns the matrix has."""
-        return len(self.maker.feature_names) + int(self.embedder.dim) + len(self.beside)
+        return len(self.maker.feature_names) + int(self.embedder.dim) + (self.grams is not None)
 
     def matrix(self, batch: pa.RecordBatch) -> NDArray[np.float32]:
         """(n, width) float32, C-contiguous, of a LINES batch without nulls in command_line and platform.
@@ -80,24 +71,15 @@ class Featuriser:
         out[:, :split] = self.maker.matrix(batch)
         text = batch.column("command_line")
         embedding = out[:, split : split + self.embedder.dim]
-        if not self.beside:
+        if self.grams is None:
             embedding[:] = self.embedder.embed(text)
             return out
-        # Decoding takes its time: once for all where the embedder reads layers too.
+        # Decoding takes its time: once for both where the embedder reads layers too.
         read = with_layers(text)
         embedded = getattr(self.embedder, "embed_read", None)
         embedding[:] = self.embedder.embed(text) if embedded is None else embedded(read)
-        for at, name in enumerate(self.beside, split + self.embedder.dim):
-            out[:, at] = self._log_odds(name, read)
+        out[:, -1] = self.grams.scores_read(read)
         return out
-
-    def _log_odds(self, name: str, read: pa.StringArray) -> NDArray[np.float64]:
-        if name == "grams" and self.grams is not None:
-            return self.grams.scores_read(read)
-        from cmdclf.classify.neural import tokens_of
-
-        assert self.neural is not None
-        return self.neural.decision_function(tokens_of(self.embedder, read))
 
     def matrix_of(self, lines: pa.Table, *, batch_rows: int = 8192) -> NDArray[np.float32]:
         """(n, width) float32 of a table with the columns of LINES, made batch by batch."""
@@ -122,11 +104,8 @@ class Featuriser:
             shutil.copytree(source, folder / "embedder", ignore=shutil.ignore_patterns("*.md", ".*", "__pycache__"))
         if self.grams is not None:
             self.grams.save(folder)
-        if self.neural is not None:
-            self.neural.save(folder)
         settings = {
             "grams": self.grams is not None,
-            "neural": self.neural is not None,
             "embedder": "embedder" if isinstance(source, Path) else source,
             "embedder_name": self.embedder.name,
             "width": self.width,
@@ -152,18 +131,12 @@ class Featuriser:
             ) from error
         where = folder / "embedder" if source == "embedder" else source
         embedder = load_embedder(where)
-        grams = neural = None
+        grams = None
         if settings.get("grams"):
             from cmdclf.classify.grams import GramModel
 
             grams = GramModel.load(folder)
-        if settings.get("neural"):
-            from cmdclf.classify.neural import NeuralModel
-
-            neural = NeuralModel.load(folder)
-        loaded = cls(
-            FeatureMaker.load(folder / "features"), embedder, embedder_source=where, grams=grams, neural=neural
-        )
+        loaded = cls(FeatureMaker.load(folder / "features"), embedder, embedder_source=where, grams=grams)
         if width != loaded.width:
             raise ModelIntegrityError(
                 f"the model was trained on {width} columns, this installation makes {loaded.width} ({name})",

@@ -26,13 +26,10 @@ from cmdclf.classify.featurise import Featuriser
 from cmdclf.classify.grams import GramModel, out_of_fold
 from cmdclf.classify.metrics import evaluate
 from cmdclf.classify.model import Classifier
-from cmdclf.classify.neural import tokens_of
-from cmdclf.classify.train_neural import fit_neural, neural_out_of_fold, torch_of
 from cmdclf.classify.training import TRAINING
 from cmdclf.dedup import remove_near
 from cmdclf.errors import CmdclfError, TelemetryError
 from cmdclf.features import FeatureMaker, load_embedder
-from cmdclf.features.embed_layers import with_layers
 from cmdclf.lexicon.pools import LexiconPool, ParquetPool, Pool
 from cmdclf.lexicon.split import split_pool
 from cmdclf.telemetry import command_ids
@@ -48,7 +45,6 @@ def train_pools(
     leave_out_licences: bool = True,
     hold_out: float = 1 / 3,
     lexicon_lines: int = 0,
-    neural: bool = False,
     seed: int = 0,
     name: str = "pools",
 ) -> dict[str, Any]:
@@ -62,15 +58,12 @@ def train_pools(
         leave_out_licences: leave out of training the rows whose column `license` names a GPL alone.
         hold_out: share of the sources that test.
         lexicon_lines: lines of each of the bundled lexicon's templates that are trained on too; none of them tests.
-        neural: fit a network over tokens too; that needs the extra `train`.
-        seed: of split, wrappers and models.
+        seed: of split, wrappers and trees.
         name: the model's name.
 
     Raises:
-        CmdclfError: a pool can't be read or split, or `neural` without torch.
+        CmdclfError: a pool can't be read or split.
     """
-    if neural:
-        torch_of()
     pool = ParquetPool(pools, rewrap=True, seed=seed)
     require_both_labels(pool, pools)
     split = split_pool(pool, hold_out=hold_out, labelled_share=1.0, seed=seed)
@@ -99,20 +92,13 @@ def train_pools(
     families = np.asarray(train["family"].to_pylist(), dtype=str)
     text = train["command_line"].combine_chunks()
     grams = GramModel().fit(text, y)
-    fold = _fold_of(families, y, seed)
-    # The sigmoid must see how n-grams and network do on sources that they weren't fitted on.
-    unseen = [out_of_fold(text, y, fold)]
-    network = None
-    if neural:
-        tokens, vectors = tokens_of(embedder, with_layers(text)), np.asarray(getattr(embedder, "vectors", None))
-        network = fit_neural(tokens, y, vectors, seed=seed)
-        unseen.append(neural_out_of_fold(tokens, y, vectors, fold, seed=seed))
-    featuriser = Featuriser(FeatureMaker().fit(train.to_batches()), embedder, grams=grams, neural=network)
+    featuriser = Featuriser(FeatureMaker().fit(train.to_batches()), embedder, grams=grams)
     matrix = featuriser.matrix_of(train)
-    matrix[:, -len(unseen) :] = np.column_stack(unseen)
+    # The sigmoid must see how n-grams do on sources that they weren't fitted on.
+    matrix[:, -1] = out_of_fold(text, y, _fold_of(families, y, seed))
     classifier = Classifier(
         max_iter=200, learning_rate=0.1, max_leaf_nodes=16, min_samples_leaf=40, l2_regularization=10.0,
-        max_features=0.2, beside=len(featuriser.beside), folds=3, random_state=seed,
+        max_features=0.2, beside=1, folds=3, random_state=seed,
     )  # fmt: skip
     classifier.fit(matrix, y, groups=families)
     scores = classifier.predict_proba(featuriser.matrix_of(test))[:, 1]
@@ -128,7 +114,6 @@ def train_pools(
             **pool.dropped,
         },
         "lexicon_lines": lexicon_lines,
-        "neural": neural,
         "sources": sorted(set(pool.table.source[train_rows].astype(str))),
         "seed": seed,
     }
@@ -252,16 +237,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--lexicon-lines", type=int, default=0, metavar="N", help="also train on N lines of each bundled template"
     )
-    parser.add_argument(
-        "--neural", action="store_true", help="also fit a small neural network over tokens; needs the extra 'train'"
-    )
     parser.add_argument("--name", default="pools", help="the model's name")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     try:
         metrics = train_pools(
             args.pool, args.out, verdicts=args.verdicts, leave_out_licences=not args.with_gpl, seed=args.seed,
-            name=args.name, lexicon_lines=args.lexicon_lines, neural=args.neural,
+            name=args.name, lexicon_lines=args.lexicon_lines,
         )  # fmt: skip
     except (CmdclfError, OSError) as error:
         sys.stderr.write(f"{error}\n")

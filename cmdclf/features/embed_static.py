@@ -132,11 +132,6 @@ class StaticEmbedder:
         ids = json.loads(tokenizer_path.read_bytes())["model"]["vocab"]
         return cls(str(manifest["name"]), sorted(ids, key=ids.__getitem__), vectors, manifest=manifest, folder=folder)
 
-    @property
-    def vectors(self) -> npt.NDArray[np.float32]:
-        """(tokens, dim) the token vectors; not to be changed."""
-        return self._vectors
-
     def embed(self, lines: pa.StringArray) -> npt.NDArray[np.float32]:
         """(n, dim) float32, rows L2-normalised; a line without a token gives zeros. Equal however lines are batched.
 

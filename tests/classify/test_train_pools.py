@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import cmdclf.classify.train_pools as train_pools_module
-from cmdclf.classify import Scorer, train_neural
-from cmdclf.classify.neural import NeuralModel
+from cmdclf.classify import Scorer
 from cmdclf.classify.train_pools import main, train_pools
 from cmdclf.lexicon import Lexicon
 from cmdclf.lexicon.pools import LexiconPool
@@ -108,31 +104,6 @@ def test_a_training_set_of_one_label_is_refused_by_name(pool, tmp_path, capsys):
     arguments = ["--pool", str(pool), "--out", str(tmp_path / "model"), "--with-gpl"]
     assert main([*arguments, "--verdicts", str(tmp_path / "verdicts.parquet")]) == 2
     assert "no malicious line is left to train on" in capsys.readouterr().err
-
-
-@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
-def test_a_network_without_torch_names_the_extra(pool, tmp_path, capsys):
-    assert main(["--pool", str(pool), "--out", str(tmp_path / "model"), "--with-gpl", "--neural"]) == 2
-    assert "extra 'train'" in capsys.readouterr().err
-    assert not (tmp_path / "model").exists()
-
-
-def test_a_network_stands_beside_the_n_grams(pool, tmp_path, monkeypatch, capsys):
-    def fitted(tokens, y, vectors, *, seed):
-        return NeuralModel(
-            vectors=np.vstack([vectors, vectors[:1]]), hidden=np.ones((2 * vectors.shape[1], 2), np.float32),
-            hidden_bias=np.ones(2, np.float32), out=np.ones(2, np.float32), bias=np.zeros((), np.float32),
-        )  # fmt: skip
-
-    monkeypatch.setattr(train_pools_module, "torch_of", lambda: None)
-    monkeypatch.setattr(train_pools_module, "fit_neural", fitted)
-    monkeypatch.setattr(train_neural, "fit_neural", fitted)
-    assert main(["--pool", str(pool), "--out", str(tmp_path / "model"), "--with-gpl", "--neural"]) == 0
-    scorer = Scorer.load(tmp_path / "model", threads=1)
-    assert scorer.featuriser.beside == ["grams", "neural"]
-    assert len(scorer.manifest["calibration"]["beside"]) == 2
-    assert scorer.manifest["provenance"]["neural"] is True
-    capsys.readouterr()
 
 
 def test_a_missing_pool_is_named(tmp_path, capsys):
