@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from cmdclf.classify.training import (
         TRAINING,
         add_benign,
+        add_malicious,
         aggregated_baseline,
         describe_training,
         regex_baseline,
         training_arrays,
+        without_hits,
     )
 
 _HOME = {
@@ -36,6 +38,7 @@ _HOME = {
     "Featuriser": "featurise",
     "Scorer": "scorer",
     "add_benign": "training",
+    "add_malicious": "training",
     "aggregated_baseline": "training",
     "auc": "metrics",
     "bootstrap_auc": "metrics",
@@ -52,6 +55,7 @@ _HOME = {
     "tpr_at_fpr": "metrics",
     "training_arrays": "training",
     "verify_model": "manifest",
+    "without_hits": "training",
 }
 
 __all__ = [
@@ -60,6 +64,7 @@ __all__ = [
     "Featuriser",
     "Scorer",
     "add_benign",
+    "add_malicious",
     "aggregated_baseline",
     "auc",
     "bootstrap_auc",
@@ -76,6 +81,7 @@ __all__ = [
     "tpr_at_fpr",
     "training_arrays",
     "verify_model",
+    "without_hits",
 ]
 
 

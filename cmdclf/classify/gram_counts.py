@@ -16,7 +16,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from cmdclf.classify._grams_kernels import count_grams
-from cmdclf.classify.grams import _KINDS, MOST_BYTES, _Kind
+from cmdclf.classify.grams import _KINDS, MOST_BYTES, GramModel, _Kind
 from cmdclf.features.embed_layers import with_layers
 
 __all__ = ["ABILITIES", "KINDS", "CountedGrams", "counted", "only", "with_abilities"]
@@ -103,6 +103,20 @@ class CountedGrams:
         """(n,) float64 log-odds."""
         of_kinds = zip(self._parts(self.weights), self._sizes(x), strict=True)
         return np.asarray(sum((x @ weights / size for weights, size in of_kinds), np.float64(self.bias)))
+
+    def model(self) -> GramModel:
+        """The same model as one that reads text and can be saved.
+
+        Raises:
+            ValueError: it holds other kinds than n-grams.
+        """
+        if tuple(kind.name for kind in self.kinds) != KINDS:
+            raise ValueError("only a model on all kinds of n-grams reads text")
+        made = GramModel()
+        cuts = self.ends[:-1]
+        made.weights_, made.rarity_ = np.split(self.weights, cuts), np.split(self.rarity, cuts)
+        made.bias_ = self.bias
+        return made
 
     def _sizes(self, x: sparse.csr_matrix) -> list[NDArray[Any]]:
         """For each kind (n,) the length of each row's vector of that kind."""

@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 from cmdclf.lines import guess_platform, mask
 from cmdclf.telemetry import command_ids
 
-__all__ = ["TRAINING", "add_benign", "aggregated_baseline", "describe_training", "regex_baseline", "training_arrays"]
+__all__ = [
+    "RULE_HITS",
+    "TRAINING",
+    "add_benign",
+    "add_malicious",
+    "aggregated_baseline",
+    "describe_training",
+    "regex_baseline",
+    "training_arrays",
+    "without_hits",
+]
 
 #: label 1 = malicious, 0 = benign; group = id of the masked text.
 TRAINING = pa.schema(
@@ -133,6 +143,35 @@ def add_benign(base: pa.Table, lines: pa.Table, *, source: str, weight: float = 
     overruled = pc.sum(pc.and_(judged, pc.equal(base["label"], 1)).cast(pa.int64())).as_py() or 0
     added = _rows(lines, 0, source, weight)
     return _unique(pa.concat_tables([base.filter(pc.invert(judged)).cast(TRAINING), added])), int(overruled)
+
+
+def add_malicious(base: pa.Table, lines: pa.Table, *, source: str, weight: float = 1.0) -> pa.Table:
+    """The training set with lines that were judged malicious, which overrule what a rule or their frequency says.
+
+    Args:
+        base: TRAINING rows.
+        lines: command_id, platform, command_line; a line that occurs twice counts once.
+        source: what the added rows' `source` says.
+        weight: their weight.
+
+    Returns:
+        TRAINING rows in order of command_id.
+    """
+    lines = lines.select(_KEYS).unify_dictionaries().cast(pa.schema([TRAINING.field(k) for k in _KEYS]))
+    known = pc.is_in(base["command_id"], value_set=lines["command_id"].combine_chunks())
+    return _unique(pa.concat_tables([base.filter(pc.invert(known)).cast(TRAINING), _rows(lines, 1, source, weight)]))
+
+
+#: Malicious lines that must be known without the rules before their hits may leave a training set: the regex baseline
+#: knows no other attacks, and stays as it is.
+LEAST_MALICIOUS = 100
+
+
+def without_hits(base: pa.Table) -> pa.Table:
+    """The training set without what rules alone call malicious, where enough other malicious lines are known."""
+    rest = base.filter(pc.not_equal(base["source"], RULE_HITS))
+    known = int(pc.sum(rest["label"].cast(pa.int64())).as_py() or 0)
+    return rest if known >= LEAST_MALICIOUS else base
 
 
 def describe_training(table: pa.Table, *, added: str | None = None) -> dict[str, Any]:

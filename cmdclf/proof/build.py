@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import expit
 
-from cmdclf.classify import TRAINING, add_benign
+from cmdclf.classify import add_benign, add_malicious, without_hits
 from cmdclf.classify.gram_counts import CountedGrams
 from cmdclf.classify.training import RULE_HITS
 from cmdclf.errors import StudyError
@@ -28,9 +28,6 @@ __all__ = ["Builder", "Built"]
 
 #: Characters per token of a usual language model's tokeniser on command lines, for budgets in tokens.
 CHARACTERS_PER_TOKEN = 3.0
-#: Malicious lines that must be known without the rules before their hits may leave the training set: the regex baseline
-#: knows no other attacks, and stays as it is.
-LEAST_MALICIOUS = 100
 
 
 @dataclass
@@ -127,9 +124,7 @@ class Builder:
         """The baseline, without the rules' hits where the audit finds most of them benign and knows other attacks."""
         base = self.month.bases[baseline]
         answers = Counter(judge.judge(audited))
-        rest = base.filter(pc.not_equal(base["source"], RULE_HITS))
-        known = int(pc.sum(rest["label"].cast(pa.int64())).as_py() or 0)
-        return rest if answers["benign"] > answers["malicious"] and known >= LEAST_MALICIOUS else base
+        return without_hits(base) if answers["benign"] > answers["malicious"] else base
 
     def _added(self, arm: Arm, start: pa.Table, chosen: list[str], judge: ProofJudge) -> Built:
         way = ARMS[arm.way]
@@ -140,7 +135,9 @@ class Builder:
         benign = lines.filter(pa.array(said == "benign"))
         training, _ = add_benign(start, benign, source=f"judged:{arm.way}", weight=weight)
         if way is not None and way.malicious:
-            training = add_malicious(training, lines.filter(pa.array(said == "malicious")), weight)
+            training = add_malicious(
+                training, lines.filter(pa.array(said == "malicious")), source="judged:malicious", weight=weight
+            )
         wrong = sum(self.month.malicious[i] for i in benign["command_id"].to_pylist())
         return Built(arm, training, chosen, dict(Counter(answers)), wrong)
 
@@ -234,12 +231,3 @@ def one_of_each_group(candidates: pa.Table) -> pa.Table:
     numbered = candidates.append_column("_n", pa.array(np.arange(candidates.num_rows)))
     first = numbered.group_by("group", use_threads=False).aggregate([("_n", "min")])["_n_min"]
     return candidates.take(pa.array(np.sort(first.to_numpy())))
-
-
-def add_malicious(training: pa.Table, lines: pa.Table, weight: float) -> pa.Table:
-    """The training set with lines that were judged malicious, which overrule what a rule or frequency says."""
-    added, _ = add_benign(TRAINING.empty_table(), lines, source="judged:malicious", weight=weight)
-    at = added.column_names.index("label")
-    added = added.set_column(at, TRAINING.field("label"), pa.array(np.ones(added.num_rows, np.int8)))
-    rest = training.filter(pc.invert(pc.is_in(training["command_id"], value_set=added["command_id"].combine_chunks())))
-    return pa.concat_tables([rest, added]).sort_by("command_id")

@@ -53,15 +53,15 @@ Made by one command out of labelled pools ({", ".join(s["pools"])}); nothing her
 
     {command}
 
-{s["rotations"]} rotations, each holding out another part of the sources, whole. Of the rest a month of
-telemetry is made: {s["train_days"]} training and {s["test_days"]} test days of {s["per_day"]:,} events. AB: lines that a
-regex hits and known attacks are malicious, frequent short lines benign; RB: regex hits and frequent lines alone. Each arm
-asks a judge about {s["budget"]:,} lines that its baseline does not train on and adds the benign ones; the judge knows the
-pools' labels and errs on {s["noise"]:.0%}. The classifier is the shipped one's n-gram part, but where a section says
-otherwise. The incident test is what was held out: malicious against hard (flagged by naive rules), complex (150 characters
-and more) and simple benign lines, without near-duplicates of anything that any arm could train on. Figures are means over
-the rotations. Intervals are 95 %, by a bootstrap of whole scripts and templates within each rotation; differences are
-paired: same rotation, same resamples. *Won* counts rotations."""
+{s["rotations"]} rotations, each holding out another part of the sources, whole. Of the rest a month of telemetry is
+made: {s["train_days"]} training and {s["test_days"]} test days of {s["per_day"]:,} events. AB: lines that a regex
+hits and known attacks are malicious, frequent short lines benign; RB: regex hits and frequent lines alone. Each arm
+asks a judge about {s["budget"]:,} lines that its baseline does not train on and adds the benign ones; the judge
+knows the pools' labels and errs on {s["noise"]:.0%}. The classifier is the shipped one's n-gram part, but where a
+section says otherwise. The incident test is what was held out: malicious against hard (flagged by naive rules),
+complex (150 characters and more) and simple benign lines, without near-duplicates of anything that any arm could
+train on. Figures are means over the rotations. Intervals are 95 %, by a bootstrap of whole scripts and templates
+within each rotation; differences are paired: same rotation, same resamples. *Won* counts rotations."""
 
 
 def _sections(results: Results) -> list[tuple[str, str, str, tuple[list[str], t.Rows]]]:
@@ -78,7 +78,7 @@ def _sections(results: Results) -> list[tuple[str, str, str, tuple[list[str], t.
         ("Judges that err", _wrong(results), "", t.wrong_judges(results)),
         ("Each detector alone", f"Out of {s['sample']:,} lines of each day; `full` sees all lines.", "",
          t.detectors(results)),
-        ("How many days", "Candidates of the first days alone, the same number of labels.", "curves.svg", t.days(results)),
+        ("How many days", _DAYS, "curves.svg", t.days(results)),
         ("Another shape of the month", f"""What the replay assumes most boldly is how many distinct lines the most frequent
 templates hold. The first {varied} rotations, with other shares.""", "", t.variations(results)),
     ]  # fmt: skip
@@ -86,23 +86,25 @@ templates hold. The first {varied} rotations, with other shares.""", "", t.varia
 
 def _published() -> str:
     ab, rb = t.PUBLISHED["ab"], t.PUBLISHED["rb"]
-    return f"""As published: incident AUC of AB {ab["base"]} -> {ab["best"]}, of RB {rb["base"]} -> {rb["best"]}; time split
-0.998 and more. Absolute figures depend on the sources; the differences are what can be compared. *False alerts a day*:
-benign events of the test days, at their real frequencies, that score as high as nine tenths of the incident lines, of
-50 million. *Late TPR*: incident lines found where one benign event of the test days in 1,000 alerts."""
+    return f"""As published: incident AUC of AB {ab["base"]} -> {ab["best"]}, of RB {rb["base"]} -> {rb["best"]};
+time split 0.998 and more. Absolute figures depend on the sources; the differences are what can be compared. *False
+alerts a day*: benign events of the test days, at their real frequencies, that score as high as nine tenths of the
+incident lines, of 50 million. *Late TPR*: incident lines found where one benign event of the test days in 1,000
+alerts."""
 
 
 def _wrong(results: Results) -> str:
     counts = [r["train_malicious"] for r in results["rotations"]]
-    return f"""Verdicts flipped at random; and a judge that lets malicious lines pass where it hurts most. A month has few
-malicious lines ({min(counts):,} to {max(counts):,} distinct ones), and a way that looks for the malicious-looking is asked
-about more of them. `unsure` and missing verdicts add nothing; the first rotation's lines without one lie in `pending/`, as
-batch files."""
+    return f"""Verdicts flipped at random; and a judge that lets malicious lines pass where it hurts most. A month
+has few malicious lines ({min(counts):,} to {max(counts):,} distinct ones), and a way that looks for the
+malicious-looking is asked about more of them. `unsure` and missing verdicts add nothing; the first rotation's lines
+without one lie in `pending/`, as batch files."""
 
 
-_CONTROLS = """Each way asks the same judge about as many lines. *Agreed rows*: malicious lines that a language model's
-recorded verdict confirms, and benign ones that none contradicts. *Tokens*: a third of the characters."""
+_CONTROLS = """Each way asks the same judge about as many lines. *Agreed rows*: malicious lines that a language
+model's recorded verdict confirms, and benign ones that none contradicts. *Tokens*: a third of the characters."""
 _BUDGETS = "In the last column each way may spend what the random lines cost in tokens."
+_DAYS = "Candidates of the first days alone, the same number of labels."
 _SHIPPED = "Trees on features and embeddings beside the n-grams, weighed by one sigmoid."
 
 
@@ -130,20 +132,21 @@ def _data(results: Results) -> str:
     return t.markdown(head, rows) + "\n\nSources held out:\n\n" + held
 
 
-_LIMITS = f"""- The pools are documents, scripts and emulation plans, not telemetry, and no incident is anybody's own. The
-  month's frequencies are assumed. A real estate has more software that starts software, and attacks in context.
+_LIMITS = f"""- The pools are documents, scripts and emulation plans, not telemetry, and no incident is anybody's
+  own. The month's frequencies are assumed. A real estate has more software that starts software, and attacks in
+  context.
 - Labels are of whoever published a line and of rules by source; *agreed rows* show how far that carries.
-- *Hard* lines are chosen by rules, which favours a way that asks about the malicious-looking. Each benign group has its
-  own column.
-- The rules' precision is what it is on these pools (see the last table). Where an estate's rules are better, RB and AB
-  start higher and the audit of `{OWN}` gains less.
-- Intervals resample lines of the sources at hand; they don't say what other sources would give. The single rotations do,
-  a little.
+- *Hard* lines are chosen by rules, which favours a way that asks about the malicious-looking. Each benign group has
+  its own column.
+- The rules' precision is what it is on these pools (see the last table). Where an estate's rules are better, RB and
+  AB start higher and the audit of `{OWN}` gains less.
+- Intervals resample lines of the sources at hand; they don't say what other sources would give. The single rotations
+  do, a little.
 
 ## Repeat it on your own lake
 
-Half a day of a person, a day of a machine: (1) `cmdclf ingest` 30 to 50 days; (2) collect labelled malicious lines (past
-incidents, red-team logs, the bundled lexicon) and leave those of whole incidents out as `incident.parquet`; (3) `cmdclf run
-study.toml` with the arms `combined`, `random` and `mined`, judge `openai` and a budget; (4) audit 200 verdicts with `cmdclf
-label review`; (5) read the report, then `cmdclf promote CANDIDATE --against CURRENT`. With labelled pools of your own,
-`cmdclf prove --pool FILES` makes this document for them."""
+Half a day of a person, a day of a machine: (1) `cmdclf ingest` 30 to 50 days; (2) collect labelled malicious lines
+(past incidents, red-team logs, the bundled lexicon) and leave those of whole incidents out as `incident.parquet`;
+(3) `cmdclf run study.toml` with the arms `combined`, `random` and `mined`, judge `openai` and a budget; (4) audit
+200 verdicts with `cmdclf label review`; (5) read the report, then `cmdclf promote CANDIDATE --against CURRENT`. With
+labelled pools of your own, `cmdclf prove --pool FILES` makes this document for them."""

@@ -20,7 +20,9 @@ __all__ = ["write_pending"]
 
 
 def write_pending(month: Month, builder: Builder, out: Path, own: str, *, model: str = "MODEL") -> int:
-    """Write `lines.parquet` and batch files of what the arms `combined` and `own` ask in vain; returns how many lines. What lay there goes.
+    """Write `lines.parquet` and batch files of what the arms `combined` and `own` ask in vain; returns how many lines.
+
+    What lay there goes.
 
     The batch names the model `MODEL`: `cmdclf label export-batch --lines lines.parquet --model NAME` writes it for
     another one. Secrets are redacted there; the Parquet file has the lines as they are.

@@ -9,54 +9,34 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cmdclf.classify import Classifier, Featuriser, training_arrays
-from cmdclf.classify.gram_counts import CountedGrams
-from cmdclf.classify.grams import folds_of
+from cmdclf.classify import Featuriser
 from cmdclf.features import FeatureMaker
 from cmdclf.proof.measure import Scores
 from cmdclf.proof.month import Month
-from cmdclf.study.arms import Matrix
-from cmdclf.study.tests import remembered
+from cmdclf.study.fitted import LineReads, fit_arm
 
 __all__ = ["Shipped"]
 
 
 @dataclass
 class Shipped:
-    """Fits the shipped classifier on training sets of one month."""
+    """Fits the shipped classifier on training sets of one month, as a study does."""
 
     month: Month
 
     @cached_property
-    def _matrix(self) -> Matrix:
-        """Features with token rarity of the training days, and the embedding."""
+    def _reads(self) -> LineReads:
+        """Features with token rarity of the training days, embeddings, and the month's counts."""
         w = self.month.w
-        maker = FeatureMaker().fit(w.store.lines(w.train_days))
-        return remembered(Featuriser(maker, w.embedder).matrix_of)
+        reads = LineReads(Featuriser(FeatureMaker().fit(w.store.lines(w.train_days)), w.embedder))
+        reads.counts = lambda lines: self.month.counts[self.month.rows(lines["command_id"])]
+        return reads
 
     def fit(self, training: pa.Table) -> Scores:
-        """Fit on TRAINING rows; gives log-odds of rows of the month's lines."""
-        month = self.month
-        y, weight, groups = training_arrays(training)
-        counts = month.counts[month.rows(training["command_id"])]
-        beside = np.zeros(len(y))
-        fold = folds_of(groups, y, month.settings.seed)
-        for k in np.unique(fold):
-            out = fold == k
-            beside[out] = CountedGrams().fit(counts[~out], y[~out], weight[~out]).scores(counts[out])
-        grams = CountedGrams().fit(counts, y, weight)
-        model = month.w.config.model
-        classifier = Classifier(
-            max_iter=model.max_iter, learning_rate=model.learning_rate, max_leaf_nodes=model.max_leaf_nodes,
-            min_samples_leaf=model.min_samples_leaf, l2_regularization=model.l2_regularization,
-            max_features=model.max_features, folds=model.folds, beside=1, random_state=month.settings.seed,
-        )  # fmt: skip
-        matrix = np.column_stack([self._matrix(training), beside])
-        classifier.fit(matrix, y, sample_weight=weight, groups=groups)
+        """Fit on TRAINING rows; gives probabilities of rows of the month's lines."""
+        fitted = fit_arm(self.month.w, training, self._reads, self.month.settings.seed)
 
         def scores(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-            lines = month.lines.take(pa.array(rows))
-            read = np.column_stack([self._matrix(lines), grams.scores(month.counts[rows])])
-            return np.asarray(classifier.decision_function(read))
+            return fitted.scores(self.month.lines.take(pa.array(rows)), self._reads)
 
         return scores

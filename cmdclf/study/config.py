@@ -59,14 +59,16 @@ class Labels:
 
     `judge` is `recorded` (the file `recorded`, lines in column `text`, matched as `match` says), `truth` (the file
     `truth`, a share `noise` of its verdicts flipped) or `openai` (any OpenAI-compatible server, by the `api` chat or
-    responses; with a `second_model` only what both call benign is benign). The mined arm asks in
-    `rounds`, retraining in between, within the `mined_share` most anomalous representatives.
+    responses; with a `second_model` only what both call benign is benign). The mined arm spends the
+    share `audit` on hits of the rules, then asks in `rounds`, retraining in between, among the anomalies and a draw of
+    `mined_pool` distinct lines.
     """
 
     judge: str = "recorded"
     budget: int = 1000
-    rounds: int = 1
-    mined_share: float = 1.0
+    rounds: int = 4
+    audit: float = 0.1
+    mined_pool: int = 200_000
     recorded: Path | None = None
     text: str = "command_line"
     match: str = "exact"
@@ -102,6 +104,7 @@ class Model:
     l2_regularization: float = 10.0
     max_features: float = 0.2
     folds: int = 2
+    grams: bool = True
     export: str = "ab+mined"
 
 
@@ -207,6 +210,8 @@ class _Reader:
     def value(self, key: str, value: Any, kind: str) -> Any:
         """One value, checked against the field's annotation; paths become absolute and must exist."""
         number = isinstance(value, int | float) and not isinstance(value, bool)
+        if kind == "bool" and isinstance(value, bool):
+            return value
         if kind == "int" and isinstance(value, int) and number:
             return value
         if kind == "float" and number:
@@ -262,7 +267,8 @@ def _check(c: StudyConfig, reader: _Reader) -> None:
     need(c.labels.budget >= 1, "labels.budget must be at least 1", "Give the number of lines that an arm may ask for")
     need(c.labels.rounds >= 1, "labels.rounds must be at least 1", "One round asks for the whole budget at once")
     need(0 <= c.labels.noise <= 1, "labels.noise must be between 0 and 1", "It is the share of verdicts to flip")
-    need(0 < c.labels.mined_share <= 1, "labels.mined_share must be above 0 and at most 1", "1 looks at all of them")
+    need(0 <= c.labels.audit < 1, "labels.audit must be at least 0 and below 1", "It is a share of the budget")
+    need(c.labels.mined_pool >= 0, "labels.mined_pool must not be negative", "0 looks at the anomalies alone")
     need(c.bootstrap >= 1, "study.bootstrap must be at least 1", "1000 is usual")
     for section, keys in _AT_LEAST_ONE.items():
         for key in keys:

@@ -7,11 +7,20 @@ from typing import Literal, cast
 import pyarrow as pa
 
 from cmdclf.errors import JudgeError
-from cmdclf.labels import Judge, LabelReport, OpenAIJudge, RecordedJudge, TruthJudge, TwoJudges, label_lines
+from cmdclf.labels import (
+    Judge,
+    LabelReport,
+    OpenAIJudge,
+    RecordedJudge,
+    TruthJudge,
+    TwoJudges,
+    label_lines,
+    standing_verdicts,
+)
 from cmdclf.store import Store
 from cmdclf.study.config import Labels
 
-__all__ = ["ask", "make_judge"]
+__all__ = ["ask", "make_judge", "verdicts_on"]
 
 
 def make_judge(labels: Labels) -> Judge:
@@ -56,3 +65,10 @@ def ask(store: Store, judge: Judge, lines: pa.Table, *, progress: bool) -> Label
             remedy="The verdicts so far are kept; run the study again to go on from there",
         )
     return report
+
+
+def verdicts_on(store: Store, judge: Judge, ids: pa.StringArray) -> list[str]:
+    """The verdict on each id that counts for this judge's study, `pending` where there is none."""
+    found = standing_verdicts(store, ids, judge)
+    known = dict(zip(found["command_id"].to_pylist(), found["verdict"].to_pylist(), strict=True))
+    return [known.get(i, "pending") for i in ids.to_pylist()]

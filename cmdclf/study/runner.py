@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -23,14 +20,16 @@ from cmdclf.classify import (
     verify_model,
 )
 from cmdclf.classify.folder import replace_folder
+from cmdclf.classify.grams import GRAMS_VERSION
 from cmdclf.classify.neighbours import Neighbours
 from cmdclf.errors import ModelIntegrityError, StudyError
 from cmdclf.features import FEATURE_VERSION, FeatureMaker
 from cmdclf.labels import Judge
 from cmdclf.progress import Progress
 from cmdclf.store import Store
-from cmdclf.study.arms import ArmSet, arm_stage, build_arms, fit_classifier
+from cmdclf.study.arms import ArmSet, arm_stage, build_arms
 from cmdclf.study.config import Baseline, StudyConfig
+from cmdclf.study.fitted import LineReads, fit_arm
 from cmdclf.study.judges import make_judge
 from cmdclf.study.labelled import read_labelled
 from cmdclf.study.results import write_results
@@ -40,7 +39,6 @@ from cmdclf.study.tests import (
     decontaminate,
     incident_tests,
     measure,
-    remembered,
     time_split_test,
     training_union,
 )
@@ -82,13 +80,12 @@ def run_study(
         find_anomalies(w)
         group_anomalies(w)
         bases, splits = label_baselines(w)
-        featuriser = _featuriser(w)
-        matrix = remembered(featuriser.matrix_of)
+        reads = LineReads(_featuriser(w))
         judge = judge or make_judge(config.labels)
-        arms = build_arms(w, bases, matrix, judge)
+        arms = build_arms(w, bases, reads, judge)
         tests = _tests(w, arms, splits)
         for arm in arms:
-            _fit_and_measure(w, arm, tests[arm.baseline], featuriser, matrix)
+            _fit_and_measure(w, arm, tests[arm.baseline], reads)
         results = write_results(w, arms, judge)
         _place_model(w)
         w.store.put_run(
@@ -159,13 +156,7 @@ def _tests(w: Workplace, arms: list[ArmSet], splits: dict[Baseline, pa.Table]) -
     return tests
 
 
-def _fit_and_measure(
-    w: Workplace,
-    arm: ArmSet,
-    tests: list[Test],
-    featuriser: Featuriser,
-    matrix: Callable[[pa.Table], npt.NDArray[np.float32]],
-) -> None:
+def _fit_and_measure(w: Workplace, arm: ArmSet, tests: list[Test], reads: LineReads) -> None:
     """Stage `arm.NAME.seedN`: fit, score the tests, keep the scores and the exported model."""
     folder = w.results / "arms" / f"{arm.name}-seed{arm.seed}"
     settings = _arm_settings(w, arm, tests)
@@ -179,13 +170,13 @@ def _fit_and_measure(
         if stage.done:
             return
         with Progress(f"fitting {arm.name}, seed {arm.seed}", enabled=w.progress) as shown:
-            classifier = fit_classifier(w, arm.training, matrix, arm.seed)
+            fitted = fit_arm(w, arm.training, reads, arm.seed)
             shown.update(arm.training.num_rows)
         folder.mkdir(parents=True, exist_ok=True)
         mark.write_text(settings, encoding="utf-8")
         metrics: dict[str, Any] = {}
         for test in tests:
-            scores = classifier.predict_proba(matrix(test.lines))[:, 1] if test.lines.num_rows else np.empty(0)
+            scores = fitted.scores(test.lines, reads)
             metrics[test.name] = measure(test, scores, n_bootstrap=w.config.bootstrap)
             scored = test.lines.append_column("score", pa.array(scores, pa.float64()))
             pq.write_table(scored, folder / f"{test.name}.parquet")
@@ -194,13 +185,13 @@ def _fit_and_measure(
         shutil.rmtree(folder / "model", ignore_errors=True)
         export_model(
             folder / "model",
-            classifier,
-            featuriser,
+            fitted.classifier,
+            fitted.featuriser(reads),
             name=f"{w.config.name}/{arm.name}",
             provenance=_provenance(w, arm),
             metrics={name: {k: m.get(k) for k in ("auc", "auc_ci95", "tpr_at_fpr")} for name, m in metrics.items()},
             neighbours=Neighbours.of_training(
-                arm.training, lambda rows: featuriser.embedding_of(matrix(rows)), seed=arm.seed
+                arm.training, lambda rows: reads.featuriser.embedding_of(reads.matrix(rows)), seed=arm.seed
             ),
         )
         stage.rows = arm.training.num_rows
@@ -212,7 +203,7 @@ def _arm_settings(w: Workplace, arm: ArmSet, tests: list[Test]) -> str:
     model = w.config.model
     trees = [
         model.max_iter, model.learning_rate, model.max_leaf_nodes, model.min_samples_leaf, model.l2_regularization,
-        model.max_features, model.folds, arm.seed,
+        model.max_features, model.folds, model.grams, GRAMS_VERSION, arm.seed,
     ]  # fmt: skip
     # Token rarity is counted on all lines of the training days, not only on those that the arm learns from.
     features = [w.data_hash(w.train_days), FEATURE_VERSION, w.behaviours_version, w.embedder.name]

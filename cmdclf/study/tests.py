@@ -175,23 +175,30 @@ def training_union(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def remembered(
-    make: Callable[[pa.RecordBatch], npt.NDArray[np.float32]],
-) -> Callable[[pa.Table], npt.NDArray[np.float32]]:
-    """`make` for tables, with each line's row computed once: arms share most of their lines."""
-    place: dict[str, int] = {}
-    blocks: list[npt.NDArray[np.float32]] = []
+    make: Callable[[pa.Table], Any], join: Callable[[list[Any]], Any] = np.concatenate
+) -> Callable[[pa.Table], Any]:
+    """`make` for tables, with each line's row computed once: arms share most of their lines.
 
-    def matrix(lines: pa.Table) -> npt.NDArray[np.float32]:
+    Args:
+        make: command_id, platform, command_line -> a matrix with a row for each line.
+        join: puts such matrices one below the other.
+    """
+    place: dict[str, int] = {}
+    blocks: list[Any] = []
+
+    def matrix(lines: pa.Table) -> Any:
         ids = lines["command_id"].to_pylist()
         new = {i: row for row, i in enumerate(ids) if i not in place}
-        if new:
-            fresh = lines.select(["command_id", "platform", "command_line"]).take(pa.array(list(new.values())))
+        if new or not blocks:
+            fresh = lines.select(["command_id", "platform", "command_line"]).take(
+                pa.array(list(new.values()), pa.int64())
+            )
             rows = make(fresh)
             for i in new:
                 place[i] = len(place)
             blocks.append(rows)
         if len(blocks) > 1:
-            blocks[:] = [np.concatenate(blocks)]
-        return blocks[0][[place[i] for i in ids]] if blocks else np.empty((0, 0), np.float32)
+            blocks[:] = [join(blocks)]
+        return blocks[0][[place[i] for i in ids]]
 
     return matrix
