@@ -1,4 +1,4 @@
-"""What a line hides, put before it, so that its vector knows what an encoded command does."""
+"""Lines as models read them: what a line hides in its place, and one spelling for what is written in several ways."""
 
 from __future__ import annotations
 
@@ -6,29 +6,39 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cmdclf.features.embed_spelling import one_spelling
 from cmdclf.lines import decode_batch
 
 __all__ = ["with_layers"]
 
-#: As many characters of a layer as the folding's head holds.
+#: As many characters as the folding's head holds.
 _MOST = 1400
 
 
 def with_layers(lines: pa.StringArray | pa.ChunkedArray) -> pa.StringArray:
-    """The lines, those that hide something with their innermost layer and a blank before them; same length.
+    """The lines as they read once what they hide stands in its place (`eval "$(rev<<<sl)"` as `ls`); same length.
 
-    Only lines that the decoding's gate lets through are looked at: a few in a hundred.
+    What doesn't hide stays, so that a decoy that decodes to something harmless takes nothing away. A line of which only
+    the head would be read has its innermost layer before it. Only lines that the decoding's gate lets through are
+    decoded: a few in a hundred. Blanks and paths get one spelling (see `embed_spelling`).
     """
     if isinstance(lines, pa.ChunkedArray):
         lines = lines.combine_chunks()
     layers = decode_batch(lines.cast(pa.string()))
-    if len(layers.row) == 0:
-        return lines
-    # Layers come outermost first: the last of a line is the innermost.
-    last = np.flatnonzero(np.append(layers.row[1:] != layers.row[:-1], True))
-    inner = pc.utf8_slice_codeunits(layers.text.take(pa.array(last)), 0, _MOST)
-    rows = pa.array(layers.row[last])
-    joined = pc.binary_join_element_wise(inner, pc.fill_null(lines.take(rows), ""), " ")
+    rows = layers.restated_row
+    if len(rows) == 0:
+        return one_spelling(lines)
+    restated = layers.restated
+    long = np.flatnonzero(pc.greater(pc.utf8_length(restated), _MOST).to_numpy(zero_copy_only=False))
+    if len(long):
+        # Layers come outermost first: the last of a line is the innermost.
+        last = np.searchsorted(layers.row, rows[long], side="right") - 1
+        inner = pc.utf8_slice_codeunits(layers.text.take(pa.array(last)), 0, _MOST)
+        texts = restated.to_pylist()
+        for at, text in zip(long.tolist(), inner.to_pylist(), strict=True):
+            if text not in texts[at][:_MOST]:
+                texts[at] = f"{text} {texts[at]}"
+        restated = pa.array(texts, pa.string())
     mask = np.zeros(len(lines), np.bool_)
-    mask[layers.row[last]] = True
-    return pc.replace_with_mask(lines, pa.array(mask), joined)
+    mask[rows] = True
+    return one_spelling(pc.replace_with_mask(lines, pa.array(mask), restated.cast(lines.type)))
