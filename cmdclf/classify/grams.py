@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from cmdclf.classify._grams_spelling import one_spelling
 from cmdclf.classify._grams_kernels import byte_grams, count_grams, score_grams, word_grams
 from cmdclf.errors import ModelIntegrityError
 from cmdclf.features.embed_layers import with_layers
@@ -20,7 +21,7 @@ from cmdclf.features.embed_layers import with_layers
 __all__ = ["GRAMS_FILE", "GRAMS_VERSION", "MOST_BYTES", "GramModel", "out_of_fold", "top_spans"]
 
 #: Changes when the same weights would give other scores.
-GRAMS_VERSION = 1
+GRAMS_VERSION = 2
 GRAMS_FILE = "grams.npz"
 #: Bytes of a text that count, what it hides before it; more would let padding drown a line.
 MOST_BYTES = 4096
@@ -46,7 +47,7 @@ _KINDS = (_Kind("bytes", byte_grams, 20, 1.0), _Kind("words", word_grams, 19, 0.
 class GramModel:
     """Logistic regression on TF-IDF of hashed n-grams in lower case: 2 to 5 bytes, and 1 to 3 words.
 
-    A line is read with its innermost decoded layer before it. Each kind's vector has a fixed length, so that long lines
+    A line is read with what it hides in its place, without `sh -c` around it, and in one spelling. Each kind's vector has a fixed length, so that long lines
     weigh no more than short ones. The score is a sum over n-grams: `spans` says exactly what each stretch adds.
 
     Args:
@@ -114,7 +115,7 @@ class GramModel:
         return self.scores_read(_read(lines))
 
     def scores_read(self, lines: pa.StringArray) -> Floats:
-        """`decision_function` of lines that have what they hide before them already, as `with_layers` gives them."""
+        """`decision_function` of lines that have what they hide in its place already, as `with_layers` gives them."""
         self._check_fitted()
         data, offsets = _bytes_of(lines)
         scores = np.full(len(lines), self.bias_)
@@ -126,7 +127,7 @@ class GramModel:
     def spans(self, text: str) -> tuple[bytes, Floats]:
         """(the m bytes that were read, (m,) what each adds to the log-odds): an n-gram's part is shared by its bytes.
 
-        The bytes are the innermost decoded layer, if there is one, and the line, in lower case and cut to
+        The bytes are the line with what it hides in its place and in one spelling, in lower case and cut to
         `MOST_BYTES`, a blank before and after. `decision_function` is `bias_` and the sum of the parts.
         """
         self._check_fitted()
@@ -230,7 +231,8 @@ def _read(lines: Texts) -> pa.StringArray:
 
 def _bytes_of(read: pa.StringArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """(bytes of all texts, (n + 1,) where each begins)."""
-    padded = pc.binary_join_element_wise("", pc.utf8_lower(pc.utf8_slice_codeunits(read, 0, MOST_BYTES)), "", " ")
+    head = one_spelling(pc.utf8_slice_codeunits(read, 0, MOST_BYTES))
+    padded = pc.binary_join_element_wise("", pc.utf8_lower(head), "", " ")
     padded = pc.binary_slice(padded.cast(pa.binary()), 0, MOST_BYTES)
     buffers = padded.buffers()
     offsets = np.frombuffer(buffers[1], np.int32, len(padded) + 1, padded.offset * 4).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Lines as models read them: what a line hides in its place, and one spelling for what is written in several ways."""
+"""Lines as models read them: what a line hides stands in its place."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cmdclf.features.embed_spelling import one_spelling
 from cmdclf.lines import decode_batch
 
 __all__ = ["with_layers"]
@@ -20,14 +19,14 @@ def with_layers(lines: pa.StringArray | pa.ChunkedArray) -> pa.StringArray:
 
     What doesn't hide stays, so that a decoy that decodes to something harmless takes nothing away. A line of which only
     the head would be read has its innermost layer before it. Only lines that the decoding's gate lets through are
-    decoded: a few in a hundred. Blanks and paths get one spelling (see `embed_spelling`).
+    decoded: a few in a hundred.
     """
     if isinstance(lines, pa.ChunkedArray):
         lines = lines.combine_chunks()
     layers = decode_batch(lines.cast(pa.string()))
     rows = layers.restated_row
     if len(rows) == 0:
-        return one_spelling(lines)
+        return lines
     restated = layers.restated
     long = np.flatnonzero(pc.greater(pc.utf8_length(restated), _MOST).to_numpy(zero_copy_only=False))
     if len(long):
@@ -41,4 +40,4 @@ def with_layers(lines: pa.StringArray | pa.ChunkedArray) -> pa.StringArray:
         restated = pa.array(texts, pa.string())
     mask = np.zeros(len(lines), np.bool_)
     mask[rows] = True
-    return one_spelling(pc.replace_with_mask(lines, pa.array(mask), restated.cast(lines.type)))
+    return pc.replace_with_mask(lines, pa.array(mask), restated.cast(lines.type))

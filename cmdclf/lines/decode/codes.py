@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from cmdclf.lines.decode import marks
 from cmdclf.lines.decode.layer import Decoding, Layer, Text
-from cmdclf.lines.decode.literals import literal
+from cmdclf.lines.decode.literals import LITERAL, literal
 from cmdclf.lines.decode.payload import base64_bytes, bytes_text, hex_text, numbers
 
 __all__ = ["DECODINGS"]
@@ -31,8 +31,9 @@ _PAIRS = re.compile(rf"(?i)(?<![\w.])[0-9a-f]{{2,4}}(?:(?:{_MARKS}|\s{{1,2}}|[g-
 _BASE = re.compile(r"(?i)\]::to(?:u?int(?:16|32)|byte|char)\(.{1,40}?,\s{0,2}(2|8|16)\s{0,2}\)")
 # What makes a character of each number, and takes the digits two by two.
 _EACH = re.compile(
-    r"(?i)\s?\|\s?(?:%|foreach(?:-object)?)\s?\{\s?\(?\[char\](?:\[int\])?\s?(?:\$_|\[convert\]::to\w{4,6}\(\s?\$_\s?,\s?16\s?\))\s?\)?\s?\}"
+    r"(?i)(?:\s?-[ci]?split\s?['\"][^'\"]{1,16}['\"])?\s?\|\s?(?:%|foreach(?:-object)?)\s?\{\s?\(?\[char\](?:\[int\])?\s?(?:\$_|\[convert\]::to\w{4,6}\(\s?\$_\s?,\s?16\s?\))\s?\)?\s?\}"
 )
+_DOUBLED = re.compile(rf"\(\s?\(\s?({LITERAL})\s?\)\s?\)")
 _DIGITS = re.compile(
     r"(?i)'((?:[0-9a-f]{2}){4,4000})'\s?-split\s?['\"]\(\.\.\)['\"]\s?(?:\|\s?(?:\?|where(?:-object)?)\s?\{\s?\$_\s?\})?"
 )
@@ -98,7 +99,7 @@ def _number_lists(text: Text) -> Iterator[Layer]:
     spelt = pattern.sub(word, text.raw)
     if base == 16:
         spelt = _DIGITS.sub(_hexadecimal, spelt)
-    yield Layer("char", _CAST.sub("", spelt if spelt == text.raw else _EACH.sub("", spelt)))
+    yield Layer("char", _CAST.sub("", spelt if spelt == text.raw else _DOUBLED.sub(r"(\1)", _EACH.sub("", spelt))))
 
 
 def _hexadecimal(match: re.Match[str]) -> str:

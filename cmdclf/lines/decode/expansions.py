@@ -21,7 +21,6 @@ _KNOWN = {
     "BASH": "/bin/bash",
     "TMPDIR": "/",
     "MAIL": "/var/",
-    "IFS": " \t\n",
     "PS2": "> ",
     "PS4": "+ ",
 }
@@ -79,7 +78,7 @@ def expanded(value: str, operation: str) -> str | None:
 
 
 def _cut(text: Text) -> Iterator[Layer]:
-    """`cat${IFS:0:1}${PATH:0:1}etc` -> `cat /etc`: letters out of variables that begin alike everywhere."""
+    """`cat ${PATH:0:1}etc` -> `cat /etc`: letters out of variables that begin alike everywhere."""
     if text.windows:
         return
 
@@ -87,7 +86,7 @@ def _cut(text: Text) -> Iterator[Layer]:
         value = expanded(_KNOWN[match[1]], match[2])
         if not value or (match[2][0] == ":" and sum(map(int, match[2][1:].split(":"))) > len(_KNOWN[match[1]])):
             return match[0]
-        return value if match[1] != "IFS" else " "
+        return value
 
     yield Layer("env", _CUT.sub(letters, text.raw))
 

@@ -24,12 +24,14 @@ PLAIN = frozenset({"wrapper", "plain-env"})
 class Layer:
     """One decoded text: `kind` says what was undone, `text` is what a shell would go on with.
 
-    `span` is the place that it stands for in the text that it was taken out of, where that is known.
+    `span` is the place that it stands for in the text that it was taken out of, where that is known. A `fragment` is a
+    word of that text, such as a program's name: restated in its place, but no layer.
     """
 
     kind: Kind
     text: str
     span: tuple[int, int] | None = field(default=None, compare=False)
+    fragment: bool = field(default=False, compare=False)
 
 
 @dataclass(slots=True)

@@ -112,7 +112,7 @@ def decode_line(
         found.depth += 1
     cut = found.full or found.budget.cut or any(_hides_more(raw, windows, found) for raw in level)
     # Its own budget: what is restated never depends on how much the layers cost.
-    restated = found.restating.of(start, Budget(_STEPS, settled=found.budget.settled)) if found.layers else start
+    restated = found.restating.of(start, Budget(_STEPS, settled=found.budget.settled)) if found.layers or found.restating.places else start
     return Decoded(found.layers, found.depths, cut, restated)
 
 
@@ -182,7 +182,7 @@ def _one_level(raw: str, windows: bool, found: _Found) -> list[str]:
             for layer in decoding.apply(text):
                 if layer.span is not None:
                     found.restating.place(raw, layer.span, found.kept(layer))
-                kept = found.add(layer)
+                kept = None if layer.fragment else found.add(layer)
                 if kept is not None:
                     inner.append(kept)
                 if found.full:

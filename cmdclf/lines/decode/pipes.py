@@ -102,7 +102,7 @@ def _through(
     if kind == "reverse" and _CUT.match(text.raw, at):
         return
     if span != (start, at) and source.strip():
-        yield Layer(kind or "wrapper", source, span)
+        yield Layer(kind or "wrapper", source, span, kind is None and " " not in source)
     elif kind is not None and certain:
         yield Layer(kind, source, span)
 

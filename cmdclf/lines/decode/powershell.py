@@ -75,7 +75,8 @@ def _invoked(text: Text) -> Iterator[Layer]:
         span = widened(text.raw, *match.span(1), INVOKING)
         inner = match[1][1:-1]
         if _RUNS.search(text.raw[slice(*span)]) and any(map(str.isalpha, inner)):
-            yield Layer("wrapper", inner.replace("''", "'") if match[1][0] == "'" else inner, span)
+            named = text.raw[span[0]] in "&." or " " not in inner
+            yield Layer("wrapper", inner.replace("''", "'") if match[1][0] == "'" else inner, span, named)
 
 
 DECODINGS = (

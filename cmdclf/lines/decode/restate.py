@@ -27,12 +27,15 @@ class Restating:
 
     Args:
         limit: bound of a restated text, in characters.
+
+    Attributes:
+        places: for each text (start, end, the text that stands there).
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._rewritten: dict[str, str] = {}
-        self._places: dict[str, list[tuple[int, int, str]]] = {}
+        self.places: dict[str, list[tuple[int, int, str]]] = {}
         self._done: dict[str, str] = {}
 
     def rewritten(self, raw: str, text: str) -> None:
@@ -41,7 +44,7 @@ class Restating:
 
     def place(self, raw: str, span: tuple[int, int], inner: str) -> None:
         """That the span of the rewritten text stands for the inner text."""
-        known = self._places.setdefault(raw, [])
+        known = self.places.setdefault(raw, [])
         if len(known) < _MOST_PLACES:
             known.append((*span, inner))
 
@@ -55,7 +58,7 @@ class Restating:
         self._done[raw] = text
         out: list[str] = []
         size = at = 0
-        for start, end, inner in _apart(self._places.get(raw, [])):
+        for start, end, inner in _apart(self.places.get(raw, [])):
             piece = self.of(inner, budget)
             size += start - at + len(piece)
             if size > self._limit or not budget.spend(8):
