@@ -35,7 +35,7 @@ _SPELLINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
 
 
 def one_spelling(lines: pa.StringArray) -> pa.StringArray:
-    """The lines with one spelling for each of these; nulls stay. Only lines with the literal of a spelling are looked at.
+    """The lines with one spelling for each of these; nulls stay. Only lines with a spelling's literal are looked at.
 
     >>> one_spelling(pa.array(["dir  C:\\\\PROGRA~1\\\\x"]))[0].as_py()
     'dir C:\\\\Program Files\\\\x'

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cmdclf.classify._grams_spelling import one_spelling
 from cmdclf.classify._grams_kernels import byte_grams, count_grams, score_grams, word_grams
+from cmdclf.classify._grams_spelling import one_spelling
 from cmdclf.errors import ModelIntegrityError
 from cmdclf.features.embed_layers import with_layers
 
@@ -47,8 +47,9 @@ _KINDS = (_Kind("bytes", byte_grams, 20, 1.0), _Kind("words", word_grams, 19, 0.
 class GramModel:
     """Logistic regression on TF-IDF of hashed n-grams in lower case: 2 to 5 bytes, and 1 to 3 words.
 
-    A line is read with what it hides in its place, without `sh -c` around it, and in one spelling. Each kind's vector has a fixed length, so that long lines
-    weigh no more than short ones. The score is a sum over n-grams: `spans` says exactly what each stretch adds.
+    A line is read with what it hides in its place, without `sh -c` around it, and in one spelling. Each kind's vector
+    has a fixed length, so that long lines weigh no more than short ones. The score is a sum over n-grams: `spans` says
+    exactly what each stretch adds.
 
     Args:
         C: inverse strength of the regularisation.

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cmdclf.jit import compiled_with
-from cmdclf.lines.decode import _gate_text, marks
+from cmdclf.lines.decode import _gate_shell, _gate_text, marks
+from cmdclf.lines.decode._gate_shell import backtick_expansion, expansion, masks_path
 from cmdclf.lines.decode._gate_text import (
     BLANK,
     HEX,
@@ -24,12 +25,9 @@ from cmdclf.lines.decode._gate_text import (
     follows_literal,
     is_index,
     is_list,
-    inside_word,
     is_one_word,
     joins_literals,
     lower,
-    masks_path,
-    numeric_escape,
     one_of,
     operand,
     splits_word,
@@ -44,7 +42,6 @@ from cmdclf.lines.decode.marks import (
     CARET,
     CODES,
     DECODER,
-    EMPTY,
     ENCODED,
     ENVIRONMENT,
     ESCAPE,
@@ -62,7 +59,7 @@ from cmdclf.lines.decode.marks import (
 
 __all__ = ["marks_of", "scan"]
 
-_compiled = compiled_with(_gate_text, marks)
+_compiled = compiled_with(_gate_shell, _gate_text, marks)
 
 
 def _marks() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -71,15 +68,10 @@ def _marks() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     first[list(b"-\"'\\%!$({[^`+&|<.63*/?")] = True
     first[[0, 0xE2]] = True  # NUL, which is written as \x00 before decoding; the first byte of a dash
     pairs = np.repeat(first, 256).reshape(256, 256)
+    words_too = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
     for mark, followers in (
-        (0xE2, b"\x80"),
-        (46, b"rRsS"),
-        (47, b"eE"),
-        (54, b"4"),
-        (51, b"2"),
-        (42, b"'\"\\ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"),
-        (60, b"<("),
-    ):
+        (0xE2, b"\x80"), (46, b"rRsS"), (47, b"eE"), (54, b"4"), (51, b"2"), (42, b"'\"\\" + words_too), (60, b"<("),
+    ):  # fmt: skip
         pairs[mark] = False
         pairs[mark, list(followers)] = True
     return first, pairs
@@ -106,13 +98,12 @@ _KNOWN = words("$env: ${env: $shellid $pshome $verbosepreference $debugpreferenc
 _INVOKED = words("iex invoke-expression")
 _ROT13 = words("rot13 rot_13 rot-13")
 _BIN = words("/bin/ /usr/bin/")
-_IN, _IFS = words("in"), words("ifs {ifs")
+_IN = words("in")
 _FROM, _BASE = words("from"), words("base")
 _DECODE = words("decode _decode")
 _HOSTS = words("mshta javascript: vbscript: unescape decodeuri unquote(")
 _POWERSHELLS, _PRINTS = words("powershell pwsh"), words("echo printf")
 _XXDS, _OPENSSLS = words("xxd"), words("openssl")
-_BEGIN_ALIKE = words("path: path% home: home% pwd: pwd% oldpwd: shell: bash: tmpdir: mail: ps2: ps4:")
 _ENV = words("env: {env:")
 _SETS = np.frombuffer(b"set \0set\t\0", np.uint8)
 
@@ -197,28 +188,13 @@ def _option(data: Bytes, at: int, low: int, high: int) -> int:
 def _dollar(data: Bytes, at: int, low: int, high: int, posix: bool) -> int:
     """What stands at a dollar: ${IFS}, an empty expansion, or a variable that is called, joined or taken apart."""
     first = at + 1
-    doubts = 0
-    if one_of(data, first, high, _IFS):
-        return EMPTY
-    if one_of(data, first, high, _ENV):
-        doubts |= _SET
-    if data[first] == 39:
-        return ESCAPE if posix and numeric_escape(data, first + 1, high) else 0
-    if data[first] == 40 and one_of(data, first + 1, high, _PRINTS):
-        return PIPE
-    if posix and inside_word(data, at, low, high):
-        return EMPTY
-    if posix and data[first] == 123 and one_of(data, first + 1, high, _BEGIN_ALIKE):
-        return EMPTY
-    if posix and (data[first] in (64, 42) or (data[first] == 40 and first + 1 < high and data[first + 1] == 41)):
-        place = ahead(data, first + 1 + (data[first] == 40), high, False)
-        return EMPTY if place < high and PATH[data[place]] and starts_command(data, at, low) else 0
+    doubts = expansion(data, at, low, high, posix) | (_SET if one_of(data, first, high, _ENV) else 0)
     first += data[first] == 123
     place = first
     while place < high and WORD[data[place]]:
         place += 1
     if place == first:
-        return 0
+        return doubts
     place += place < high and data[place] == 125
     beside = place < high and data[place] == 36
     if posix and (beside or starts_command(data, at, low)):
@@ -341,10 +317,9 @@ def _percent(data: Bytes, at: int, high: int) -> int:
 @_compiled
 def _backtick(data: Bytes, at: int, low: int, high: int, posix: bool) -> int:
     following = data[at + 1] if at + 1 < high else 0
-    if one_of(data, at + 1, high, _PRINTS):
-        return PIPE
-    if following == 96:
-        return EMPTY if posix and at + 2 < high and PATH[data[at + 2]] else 0
+    bits = backtick_expansion(data, at, high, posix)
+    if bits or following == 96:
+        return bits
     place = back(data, at, low, False)
     if place < low or not NAME[data[place]] or not WORDLIKE[following]:
         return 0

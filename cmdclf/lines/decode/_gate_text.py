@@ -26,14 +26,11 @@ __all__ = [
     "contains_assignment",
     "ends",
     "follows_literal",
-    "inside_word",
     "is_index",
     "is_list",
     "is_one_word",
     "joins_literals",
     "lower",
-    "masks_path",
-    "numeric_escape",
     "one_of",
     "operand",
     "splits_word",
@@ -283,49 +280,3 @@ def contains_assignment(data: Bytes, low: int, high: int) -> bool:
             delimiter = BLANK[data[at]] or QUOTE[data[at]] or data[at] in (59, 38, 124, 40, 92, 123)
             start = at + 1 if delimiter else high
     return False
-
-
-@compiled
-def numeric_escape(data: Bytes, at: int, high: int) -> bool:
-    """Whether a `\\x41`, `\\101` or `\\u0041` stands before the next quote."""
-    for place in range(at, min(at + 4096, high)):
-        if data[place] == 39 and data[place - 1] != 92:
-            return False
-        if data[place] == 92 and place + 1 < high:
-            letter = data[place + 1]
-            if letter in (120, 117, 85) or 48 <= letter <= 55:
-                return True
-    return False
-
-
-@compiled
-def inside_word(data: Bytes, at: int, low: int, high: int) -> bool:
-    """Whether an expansion at `at` that may be empty stands between two parts of a word."""
-    left = back(data, at, low, False)
-    if left < low or not NAME[data[left]]:
-        return False
-    place = at + 1
-    if place < high and data[place] == 40:
-        place += 1
-        if place >= high or data[place] != 41:
-            return False
-        place += 1
-    elif place < high and data[place] == 123:
-        while place < high and place - at < 48 and data[place] != 125:
-            place += 1
-        place += 1
-    elif place < high and (data[place] in (42, 64) or 49 <= data[place] <= 57):
-        place += 1
-    else:
-        return False
-    place = ahead(data, place, high, False)
-    return place < high and NAME[data[place]]
-
-
-@compiled
-def masks_path(data: Bytes, at: int, low: int) -> bool:
-    """Whether the wildcard at `at` stands in a word that begins with a slash."""
-    place = at - 1
-    while place >= low and at - place < 250 and (PATH[data[place]] or data[place] in (42, 43, 63, 64, 91, 93, 94)):
-        place -= 1
-    return place + 1 < at and data[place + 1] == 47

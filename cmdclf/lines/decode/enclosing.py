@@ -11,7 +11,8 @@ Enclosing = tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]
 _LOOK = 200
 _MOST = 12
 _STREAM = (
-    r"\[(?:system\.)?io\.memorystream\](?:::new)?\s?\(?(?:,\s?)?\(?\[(?:system\.)?convert\]::frombase64string\(\s?['\"]?"
+    r"\[(?:system\.)?io\.memorystream\](?:::new)?\s?\(?(?:,\s?)?\(?"
+    r"\[(?:system\.)?convert\]::frombase64string\(\s?['\"]?"
 )
 
 
@@ -26,8 +27,8 @@ _STREAMS: Enclosing = (
         r"['\"]?\s?\)\s?\)",
     ),
     _pair(
-        rf"\(?new-object (?:system\.)?io\.streamreader\s?\(\s?\(?new-object (?:system\.)?io\.compression\.(?:deflate|gzip)"
-        rf"stream\s?\(\s?{_STREAM}",
+        rf"\(?new-object (?:system\.)?io\.streamreader\s?\(\s?\(?new-object "
+        rf"(?:system\.)?io\.compression\.(?:deflate|gzip)stream\s?\(\s?{_STREAM}",
         r"['\"]?\s?\)\s?\)?,\s?\[?(?:system\.)?[\w.]{0,40}\]?(?:::)?decompress['\"]?\s?\)\s?\)?"
         r"(?:\s?,\s?\[(?:system\.)?text\.encoding\]::\w{3,16})?\s?\)\s?\)?\.readtoend\(\)",
     ),
@@ -35,7 +36,11 @@ _STREAMS: Enclosing = (
 #: What runs a text; before and after, innermost first.
 INVOKING: Enclosing = (
     _pair(r"(?<![\w-])(?:iex|invoke-expression)\s{0,4}(?:-c\w{0,6}\s{1,4})?", ""),
-    _pair(r"(?<![\w-])&\s{0,2}\(\s{0,2}(?:gal|gcm|get-alias|get-command)\s{1,2}(?:iex|i\*x|invoke-expression)\s{0,2}\)\s{0,2}", ""),
+    _pair(
+        r"(?<![\w-])&\s{0,2}\(\s{0,2}(?:gal|gcm|get-alias|get-command)\s{1,2}(?:iex|i\*x|invoke-expression)\s{0,2}\)"
+        r"\s{0,2}",
+        "",
+    ),
     _pair(r"(?<![\w&)\]])&\s{0,2}", r"(?=[\s;|}\"')]|$)"),
     _pair(r"(?:(?<![\w.\])])|(?<=\biex)|(?<=invoke-expression))\(\s{0,2}", r"\s{0,2}\)"),
     _pair("", r"\s{0,2}\|\s{0,2}(?:iex|invoke-expression)(?![\w-])"),
@@ -50,7 +55,10 @@ POSIX: Enclosing = (
     _pair(r"(?:^|(?<=[\s;&|(\"']))eval\s{1,4}\"", r"\s{0,4}\""),
     _pair(r"(?:^|(?<=[\s;&|(\"']))eval\s{1,4}", r"(?=\s{0,4}(?:[;&|\n)'\"]|$))"),
     _pair(rf"(?:^|(?<=[\s;&|(\"'/])){_NAME}\s{{1,4}}-c\s{{1,4}}\"(?=[$`])", r"\""),
-    _pair(rf"(?:^|(?<=[\s;&|(\"'/]))(?:{_NAME}(?:\s{{1,4}}-s?)?\s{{0,4}}<|source|\.)\s{{1,4}}<\(\s{{0,4}}", r"\s{0,4}\)"),
+    _pair(
+        rf"(?:^|(?<=[\s;&|(\"'/]))(?:{_NAME}(?:\s{{1,4}}-s?)?\s{{0,4}}<|source|\.)\s{{1,4}}<\(\s{{0,4}}",
+        r"\s{0,4}\)",
+    ),
 )  # fmt: skip
 
 

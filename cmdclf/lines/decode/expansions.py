@@ -25,7 +25,9 @@ _KNOWN = {
     "PS4": "+ ",
 }
 #: A name with what is done to its value.
-PARAMETER = r"\$\{([A-Za-z_]\w{0,40})(:\s?\d{1,3}(?::\d{1,3})?|##?[^{}$`]{1,60}|%%?[^{}$`]{1,60}|//?[^{}$`]{1,60}|\^\^?|,,?)\}"
+PARAMETER = (
+    r"\$\{([A-Za-z_]\w{0,40})(:\s?\d{1,3}(?::\d{1,3})?|##?[^{}$`]{1,60}|%%?[^{}$`]{1,60}|//?[^{}$`]{1,60}|\^\^?|,,?)\}"
+)
 _CUT = re.compile(rf"\$\{{({'|'.join(_KNOWN)})(:\s?\d{{1,3}}:\d{{1,3}}|%%[^{{}}$`]{{1,40}})\}}")
 # Between letters, so that the shell sees one word.
 _EMPTY = re.compile(r"(?<=[\w.-])(?:\$[@*]|\$\(\)|``)(?=[\w.-])")
@@ -120,7 +122,11 @@ def _is_set(name: str, text: Text) -> bool:
         return True
     if name.isdigit():
         return " -- " in text.raw or "set " in text.raw or "()" in text.raw.replace("$()", "")
-    return re.search(rf"(?<![\w$]){name}(?:=|\+=|\s+in\s)|(?:read|for|export|declare|local|mapfile)\s[^;|&]{{0,80}}\b{name}\b|-[vi]\s?{name}\b", text.raw) is not None  # fmt: skip
+    given = (
+        rf"(?<![\w$]){name}(?:\+?=|\s+in\s)"
+        rf"|(?:read|for|export|declare|local|mapfile)\s[^;|&]{{0,80}}\b{name}\b|-[vi]\s?{name}\b"
+    )
+    return re.search(given, text.raw) is not None
 
 
 def _ansi_c(text: Text) -> Iterator[Layer]:

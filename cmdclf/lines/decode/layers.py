@@ -31,8 +31,9 @@ __all__ = ["DECODINGS", "MAX_CHARACTERS", "Decoded", "decode_layers", "decode_li
 DECODINGS: tuple[Decoding, ...] = tuple(
     sorted(
         (
-            *cmd.DECODINGS, *cmd_variables.DECODINGS, *expansions.DECODINGS, *globs.DECODINGS, *shell.DECODINGS, *powershell.DECODINGS, *script.DECODINGS,
-            *codes.DECODINGS, *literals.DECODINGS, *variables.DECODINGS, *pipes.DECODINGS,
+            *cmd.DECODINGS, *cmd_variables.DECODINGS, *expansions.DECODINGS, *globs.DECODINGS, *shell.DECODINGS,
+            *powershell.DECODINGS, *script.DECODINGS, *codes.DECODINGS, *literals.DECODINGS, *variables.DECODINGS,
+            *pipes.DECODINGS,
         ),
         key=lambda decoding: not decoding.rewrites,
     )
@@ -112,7 +113,11 @@ def decode_line(
         found.depth += 1
     cut = found.full or found.budget.cut or any(_hides_more(raw, windows, found) for raw in level)
     # Its own budget: what is restated never depends on how much the layers cost.
-    restated = found.restating.of(start, Budget(_STEPS, settled=found.budget.settled)) if found.layers or found.restating.places else start
+    restated = (
+        found.restating.of(start, Budget(_STEPS, settled=found.budget.settled))
+        if found.layers or found.restating.places
+        else start
+    )
     return Decoded(found.layers, found.depths, cut, restated)
 
 
@@ -138,6 +143,12 @@ class _Found:
             text = text[: self.limit]
             self.budget.cut = True
         return text.replace("\0", "\\x00").strip()
+
+    def add_from(self, raw: str, layer: Layer) -> str | None:
+        """As `add`, of a layer that was taken out of the text `raw`, whose place it is restated in."""
+        if layer.span is not None:
+            self.restating.place(raw, layer.span, self.kept(layer))
+        return None if layer.fragment else self.add(layer)
 
     def add(self, layer: Layer) -> str | None:
         """The text as it was kept; None if it is empty, known, or beyond the bounds."""
@@ -180,9 +191,7 @@ def _one_level(raw: str, windows: bool, found: _Found) -> list[str]:
     for mark, decoding in _EXTRACTS:
         if text.marks & mark and _applies(decoding, text, found):
             for layer in decoding.apply(text):
-                if layer.span is not None:
-                    found.restating.place(raw, layer.span, found.kept(layer))
-                kept = None if layer.fragment else found.add(layer)
+                kept = found.add_from(raw, layer)
                 if kept is not None:
                     inner.append(kept)
                 if found.full:

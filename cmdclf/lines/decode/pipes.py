@@ -26,7 +26,9 @@ _READER = re.compile(
     r"|(?<![\w.-])xargs\s{1,4}([\w./][\w./ =-]{0,80}))\s{0,4}$"
 )
 _XARGS = re.compile(r"\s{0,4}\|\s{0,4}xargs\s{1,4}([\w./][\w./ =-]{0,80}?)\s{0,4}(?=[;&|)\n'\"`]|$)")
-_DOCUMENT = re.compile(r"(?<![\w.-])(?:ba|z|da|k)?sh(?:\s{1,4}-s?)?\s{0,4}<<-?\s{0,4}['\"]?(\w{1,40})['\"]?[ \t]{0,8}\n")
+_DOCUMENT = re.compile(
+    r"(?<![\w.-])(?:ba|z|da|k)?sh(?:\s{1,4}-s?)?\s{0,4}<<-?\s{0,4}['\"]?(\w{1,40})['\"]?[ \t]{0,8}\n"
+)
 _FILTER = re.compile(
     r"\s{0,4}\|\s{0,4}(?:/usr)?(?:/bin/)?(rev|tac|tr|base64|base32|xxd|openssl|gunzip|gzip|zcat|sed)\b"
     r"((?:'[^'\n]{0,200}'|\"[^\"\n]{0,200}\"|[^|;&\n)`'\"]){0,200}+)"
@@ -190,6 +192,4 @@ def _expanded(letters: str) -> str:
     return "".join(out)
 
 
-DECODINGS = (
-    Decoding("pipeline", ("|", "<<", "$(", "`", "<("), _pipeline, marks=marks.PIPE),
-)
+DECODINGS = (Decoding("pipeline", ("|", "<<", "$(", "`", "<("), _pipeline, marks=marks.PIPE),)

@@ -6,10 +6,8 @@ import re
 
 __all__ = ["SHELL_WORD", "plain_word", "shell_word", "shell_word_end", "unquoted"]
 
-#: A shell word that stands for itself: pieces in quotes or not, without variables and substitutions. Gives nothing back.
-SHELL_WORD = (
-    r"(?:'[^']{0,8000}+'|\"(?:[^\"\\$`]|\\.){0,8000}+\"|\\[^\n]|[^\s|;&<>$`'\"()\\]{1,8000}+){1,500}+"
-)
+#: A shell word that stands for itself: pieces in quotes or not, without variables and substitutions.
+SHELL_WORD = r"(?:'[^']{0,8000}+'|\"(?:[^\"\\$`]|\\.){0,8000}+\"|\\[^\n]|[^\s|;&<>$`'\"()\\]{1,8000}+){1,500}+"
 _PIECE = re.compile(r"'([^']{0,8000})'|\"((?:[^\"\\$`]|\\.){0,8000})\"|\\([^\n])", re.DOTALL)
 _IN_DOUBLE = re.compile(r"\\([\"\\$`])")
 

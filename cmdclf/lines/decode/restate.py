@@ -1,7 +1,7 @@
 """A line with everything that it hides in its place: what a reader sees who undid each trick where it stands.
 
-`eval "$(rev <<< 'imaohw')"; ls` -> `whoami; ls`. Nothing that isn't hidden is lost, so padding with a decoy that decodes
-to something harmless changes no more of the text than its own place.
+`eval "$(rev <<< 'imaohw')"; ls` -> `whoami; ls`. Nothing that isn't hidden is lost, so padding with a decoy that
+decodes to something harmless changes no more of the text than its own place.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from cmdclf.lines.decode.quoting import plain_word
 
 __all__ = ["Restating"]
 
-_CMD_SET = re.compile(r"(?i)(?:(?<=[\s&|(\"'])|^)set\s{1,8}\"?([a-z_]\w{0,63})=([^&|\"\r\n]{1,2000})\"?\s{0,4}&{1,2}\s{0,4}")
+_CMD_SET = re.compile(
+    r"(?i)(?:(?<=[\s&|(\"'])|^)set\s{1,8}\"?([a-z_]\w{0,63})=([^&|\"\r\n]{1,2000})\"?\s{0,4}&{1,2}\s{0,4}"
+)
 _SHELL_SET = re.compile(
     r"(?:(?<=[\s;&({\"'])|^)(\$?)([A-Za-z_]\w{0,39})\s{0,2}=\s{0,2}"
     r"((?:'[^']{0,2000}+'|\"[^\"$`]{0,2000}+\"|\\['\"]|[\w./:@%+,#~-]{1,500}+){1,40}+)\s{0,4};\s{0,4}"
