@@ -86,7 +86,12 @@ def _cut(text: Text) -> Iterator[Layer]:
 
     def letters(match: re.Match[str]) -> str:
         value = expanded(_KNOWN[match[1]], match[2])
-        if not value or (match[2][0] == ":" and sum(map(int, match[2][1:].split(":"))) > len(_KNOWN[match[1]])):
+        # `${PATH%%:*}` is a folder, and no letter.
+        if (
+            not value
+            or (match[2][0] == "%" and len(value) > _ENOUGH)
+            or (match[2][0] == ":" and sum(map(int, match[2][1:].split(":"))) > len(_KNOWN[match[1]]))
+        ):
             return match[0]
         return value
 
