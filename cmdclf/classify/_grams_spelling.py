@@ -40,11 +40,16 @@ def one_spelling(lines: pa.StringArray) -> pa.StringArray:
     >>> one_spelling(pa.array(["dir  C:\\\\PROGRA~1\\\\x"]))[0].as_py()
     'dir C:\\\\Program Files\\\\x'
     """
+    held = lines.buffers()[2]
+    raw = b"" if held is None else held.to_pybytes()
     for literals, pattern, instead in _SPELLINGS:
-        rows = None
-        for literal in literals:
-            found = pc.match_substring(lines, literal)
-            rows = found if rows is None else pc.or_(rows, found)
+        # All lines together are looked through first, at memory's speed.
+        present = [literal for literal in literals if literal.encode() in raw]
+        if not present:
+            continue
+        rows = pc.match_substring(lines, present[0])
+        for literal in present[1:]:
+            rows = pc.or_(rows, pc.match_substring(lines, literal))
         if pc.any(rows).as_py():
             other = pc.replace_substring_regex(lines.filter(rows), pattern=pattern, replacement=instead)
             lines = pc.replace_with_mask(lines, rows, other)

@@ -116,9 +116,9 @@ def test_texts_that_decode_to_each_other_end():
 
 PIECES = st.sampled_from(
     ["$@", "$()", "``", "${u}", "$'", "\\x41", "'", '"', "${PATH:0:1}", "/b?n", "/[", "*", "echo ", "| rev", "| sh",
-     "<<<", "<<E\n", "\nE", "<(", ")", "$(", "`", "eval ", "xargs ls", "a=b;", "$a", "${a#b}", "${a//b/", "iex(", "'a b'",
-     "&(", "-join", "|%{[char]$_}", "[char]", "1,2,3", "set a=b&&", "%a%", "$env:a", "$r[-1..-$r.Length]", "$r='ab';",
-     "sh ", " "]
+     "<<<", "<<E\n", "\nE", "<(", ")", "$(", "`", "eval ", "xargs ls", "a=b;", "$a", "${a#b}", "${a//b/", "iex(",
+     "'a b'", "&(", "-join", "|%{[char]$_}", "[char]", "1,2,3", "set a=b&&", "%a%", "$env:a", "$r[-1..-$r.Length]",
+     "$r='ab';", "sh ", " "]
 )  # fmt: skip
 
 
