@@ -11,10 +11,10 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 from _classifier_cache import Cache
-from _gram_counts import counted
 from _labelled_lines import FOLDS, Lines, check_folds, fold_of
 from scipy import sparse
 
+from cmdclf.classify.gram_counts import counted
 from cmdclf.dedup import remove_near
 from cmdclf.features import load_embedder
 from cmdclf.features.train_rewrites import rewritten

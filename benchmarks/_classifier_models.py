@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from _classifier_folds import Batch, Training
-from _gram_counts import KINDS, CountedGrams, only
 from sklearn.linear_model import LogisticRegression
 
 from cmdclf.classify.featurise import Featuriser
+from cmdclf.classify.gram_counts import KINDS, CountedGrams, only
 from cmdclf.classify.model import Classifier
 from cmdclf.features import FeatureMaker, load_embedder
 from cmdclf.lexicon.wrappers import peel, shell_of

@@ -30,10 +30,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from _gram_counts import CountedGrams, counted
 from _labelled_lines import FOLDS, Lines, fold_of, from_lexicon, from_pools, thinned
 from scipy import sparse
 
+from cmdclf.classify.gram_counts import CountedGrams, counted
 from cmdclf.classify.metrics import auc, evaluate
 from cmdclf.lexicon import Lexicon
 from cmdclf.lexicon.wrappers import peel

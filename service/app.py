@@ -131,7 +131,7 @@ class CmdClf:
 
     @bentoml.api(route="/explain")
     def explain(self, lines: Lines) -> dict[str, Any]:
-        """What `/score` says, with the decoded layers and the checks that fired, for at most 100 lines."""
+        """What `/score` says, and why: spans, decoded layers, checks, labelled lines like it; for at most 100 lines."""
         with self._slot():
             batch = _batch(lines, MAX_EXPLAINED)
             scored = self.scorer.score(batch).select(["score", "verdict"]).to_pylist()

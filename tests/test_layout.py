@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "cmdclf"
 ORDER = [
     "errors", "resources", "progress", "jit",
     "telemetry", "store", "lines", "lexicon", "rules", "features", "detect", "dedup", "select", "labels", "classify",
-    "study", "spark", "cli",
+    "study", "proof", "spark", "cli",
 ]  # fmt: skip
 FOUNDATION = set(ORDER[:4])
 FILES = sorted(PACKAGE.rglob("*.py"))

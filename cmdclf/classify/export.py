@@ -19,6 +19,7 @@ from cmdclf.classify.featurise import Featuriser
 from cmdclf.classify.folder import replace_folder
 from cmdclf.classify.manifest import seal
 from cmdclf.classify.model import Classifier
+from cmdclf.classify.neighbours import Neighbours
 from cmdclf.errors import ModelIntegrityError
 
 __all__ = ["MODEL_FILE", "OPSETS", "PARITY", "export_model", "probe_matrix", "to_onnx"]
@@ -170,6 +171,7 @@ def export_model(
     metrics: Mapping[str, Any],
     probe: NDArray[np.float32] | None = None,
     created: str | None = None,
+    neighbours: Neighbours | None = None,
 ) -> Path:
     """The path of the model folder that was written: complete, verified against the Python classifier, self-contained.
 
@@ -182,6 +184,7 @@ def export_model(
         metrics: how it did, JSON-able.
         probe: (n, f) further rows for the parity test, beside `probe_matrix`.
         created: time stamp for the manifest, ISO 8601; now by default.
+        neighbours: labelled lines that explanations name, with vectors of the featuriser's embedder; None for none.
 
     Raises:
         ModelIntegrityError: the widths differ, the conversion failed, or its scores differ by more than 1e-5.
@@ -198,6 +201,8 @@ def export_model(
     work = out_dir.parent / f".{out_dir.name}.{uuid.uuid4().hex[:12]}"
     try:
         featuriser.save(work)
+        if neighbours is not None:
+            neighbours.save(work)
         (work / MODEL_FILE).write_bytes(to_onnx(classifier).SerializeToString())
         probes = [probe_matrix(classifier)] if probe is None else [probe_matrix(classifier), probe]
         parity = max(_check_parity(work / MODEL_FILE, classifier, p) for p in probes)

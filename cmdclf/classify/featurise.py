@@ -16,7 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cmdclf.errors import CmdclfError, ModelIntegrityError
-from cmdclf.features.embed_layers import with_layers
+from cmdclf.features.embed_layers import decoded_as_guessed, with_layers
+from cmdclf.lines import DecodedBatch, decode_batch
 
 if TYPE_CHECKING:
     from cmdclf.classify.grams import GramModel
@@ -59,26 +60,22 @@ class Featuriser:
     @property
     def width(self) -> int:
         """How many columns the matrix has."""
-        return len(self.maker.feature_names) + int(self.embedder.dim) + (self.grams is not None)
+        return int(self.maker.width) + int(self.embedder.dim) + (self.grams is not None)
 
     def matrix(self, batch: pa.RecordBatch) -> NDArray[np.float32]:
         """(n, width) float32, C-contiguous, of a LINES batch without nulls in command_line and platform.
 
         A row depends on its own line only, so a batch gives the same rows as its lines one by one.
         """
-        out = np.empty((batch.num_rows, self.width), dtype=np.float32)
-        split = len(self.maker.feature_names)
-        out[:, :split] = self.maker.matrix(batch)
+        split = self.maker.width
         text = batch.column("command_line")
-        embedding = out[:, split : split + self.embedder.dim]
-        if self.grams is None:
-            embedding[:] = self.embedder.embed(text)
-            return out
-        # Decoding takes its time: once for both where the embedder reads layers too.
-        read = with_layers(text)
+        # Decoding takes its time: once for all parts. What embedder and n-grams read goes by a guessed platform.
+        decoded, read = _decoded(batch)
+        out: NDArray[np.float32] = self.maker.matrix(batch, decoded, more=self.width - split)
         embedded = getattr(self.embedder, "embed_read", None)
-        embedding[:] = self.embedder.embed(text) if embedded is None else embedded(read)
-        out[:, -1] = self.grams.scores_read(read)
+        out[:, split : split + self.embedder.dim] = self.embedder.embed(text) if embedded is None else embedded(read)
+        if self.grams is not None:
+            out[:, -1] = self.grams.scores_read(read)
         return out
 
     def matrix_of(self, lines: pa.Table, *, batch_rows: int = 8192) -> NDArray[np.float32]:
@@ -86,6 +83,11 @@ class Featuriser:
         batches = lines.combine_chunks().to_batches(max_chunksize=batch_rows)
         parts: Sequence[NDArray[np.float32]] = [self.matrix(batch) for batch in batches]
         return np.concatenate(parts) if parts else np.empty((0, self.width), dtype=np.float32)
+
+    def embedding_of(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, d) float32, the columns of a matrix that are the lines' embeddings."""
+        first = len(self.maker.feature_names)
+        return matrix[:, first : first + int(self.embedder.dim)]
 
     def save(self, folder: Path) -> None:
         """Write maker and embedder into `folder`, which is then complete by itself.
@@ -167,6 +169,17 @@ class Featuriser:
                 "the embedder's folder is missing", file=folder, remedy="Put it back, or export elsewhere"
             )
         return folder
+
+
+def _decoded(batch: pa.RecordBatch) -> tuple[DecodedBatch, pa.StringArray]:
+    """The layers of a LINES batch's lines, and the lines with what they hide in its place."""
+    text = batch.column("command_line").cast(pa.string())
+    if "platform" not in batch.schema.names or batch.column("platform").null_count or text.null_count:
+        decoded = decode_batch(text, batch.column("platform") if "platform" in batch.schema.names else None)
+        return decoded, with_layers(text)
+    platform = batch.column("platform")
+    decoded = decode_batch(text, platform)
+    return decoded, with_layers(text, decoded_as_guessed(text, platform, decoded))
 
 
 def _bundled_name() -> str | None:

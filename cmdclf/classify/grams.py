@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,18 +14,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cmdclf.classify._grams_kernels import byte_grams, count_grams, score_grams, word_grams
-from cmdclf.classify._grams_spelling import one_spelling
+from cmdclf.classify._grams_kernels import (
+    byte_grams,
+    count_grams,
+    score_byte_grams,
+    score_word_grams,
+    word_grams,
+)
+from cmdclf.classify._grams_spelling import one_spelling, one_spelling_of
 from cmdclf.errors import ModelIntegrityError
 from cmdclf.features.embed_layers import with_layers
 
-__all__ = ["GRAMS_FILE", "GRAMS_VERSION", "MOST_BYTES", "GramModel", "out_of_fold", "top_spans"]
+__all__ = ["GRAMS_FILE", "GRAMS_VERSION", "MOST_BYTES", "GramModel", "folds_of", "out_of_fold"]
 
 #: Changes when the same weights would give other scores.
 GRAMS_VERSION = 2
 GRAMS_FILE = "grams.npz"
 #: Bytes of a text that count, what it hides before it; more would let padding drown a line.
 MOST_BYTES = 4096
+#: For so few texts Python is faster than starting one of Arrow's kernels.
+_FEW = 16
 
 Texts: TypeAlias = pa.StringArray | pa.ChunkedArray
 Floats: TypeAlias = NDArray[np.float64]
@@ -32,16 +41,20 @@ Floats: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """One kind of n-grams: its maker, its table's bits, and how long its vectors are beside the other's."""
+    """One kind of n-grams: its maker and scorer, its table's bits, and how long its vectors are beside the other's."""
 
     name: str
     make: Any
+    score: Any
     bits: int
     length: float
 
 
 #: Words say what is done, bytes bridge spellings: each alone is worse (`benchmarks/classifiers.py`).
-_KINDS = (_Kind("bytes", byte_grams, 20, 1.0), _Kind("words", word_grams, 19, 0.7))
+_KINDS = (
+    _Kind("bytes", byte_grams, score_byte_grams, 20, 1.0),
+    _Kind("words", word_grams, score_word_grams, 19, 0.7),
+)
 
 
 class GramModel:
@@ -70,6 +83,7 @@ class GramModel:
         self.weights_: list[NDArray[np.float32]] = []
         self.rarity_: list[NDArray[np.float32]] = []
         self.bias_ = 0.0
+        self._tables: list[NDArray[np.float32]] | None = None
 
     def fit(self, lines: Texts, y: Any, sample_weight: Any = None) -> GramModel:
         """Fit on n lines; both classes weigh the same. Returns self.
@@ -109,6 +123,7 @@ class GramModel:
         self.rarity_ = rarities
         self.weights_ = [_rounded(kind.length * w * r) for kind, w, r in zip(_KINDS, parts, rarities, strict=True)]
         self.bias_ = float(model.intercept_[0])
+        self._tables = None
         return self
 
     def decision_function(self, lines: Texts) -> Floats:
@@ -120,9 +135,11 @@ class GramModel:
         self._check_fitted()
         data, offsets = _bytes_of(lines)
         scores = np.full(len(lines), self.bias_)
-        for kind, weights, rarity in zip(_KINDS, self.weights_, self.rarity_, strict=True):
-            starts, buckets, _, _ = kind.make(data, offsets, kind.bits)
-            scores += score_grams(starts, buckets, weights, rarity)
+        if self._tables is None:
+            # Side by side, so that a bucket takes one look into memory.
+            self._tables = [np.stack(pair, axis=1) for pair in zip(self.weights_, self.rarity_, strict=True)]
+        for kind, table in zip(_KINDS, self._tables, strict=True):
+            scores += kind.score(data, offsets, kind.bits, table)
         return scores
 
     def spans(self, text: str) -> tuple[bytes, Floats]:
@@ -131,8 +148,12 @@ class GramModel:
         The bytes are the line with what it hides in its place and in one spelling, in lower case and cut to
         `MOST_BYTES`, a blank before and after. `decision_function` is `bias_` and the sum of the parts.
         """
+        return self.spans_read(_read(pa.array([text]))[0].as_py())
+
+    def spans_read(self, read: str) -> tuple[bytes, Floats]:
+        """`spans` of a line that has what it hides in its place already, as `with_layers` gives it."""
         self._check_fitted()
-        data, offsets = _bytes_of(_read(pa.array([text])))
+        data, offsets = _bytes_of(pa.array([read]))
         parts = np.zeros(len(data))
         for kind, weights, rarity in zip(_KINDS, self.weights_, self.rarity_, strict=True):
             _, buckets, at, sizes = kind.make(data, offsets, kind.bits)
@@ -192,6 +213,31 @@ class GramModel:
             raise ValueError("GramModel is not fitted yet")
 
 
+def folds_of(groups: NDArray[Any], y: NDArray[np.int8], seed: int, folds: int = 3) -> NDArray[np.int64]:
+    """(n,) fold of each line: groups whole, those with malicious lines and those without dealt out by size.
+
+    Where one group holds all lines of a label, its lines are dealt out one by one instead.
+
+    Args:
+        groups: (n,) str, what must not be split: source, template, masked text.
+        y: (n,) 1 malicious.
+        seed: of ties.
+        folds: how many.
+    """
+    if min(len(set(groups[y == label])) for label in (0, 1)) < 2:
+        groups = np.arange(len(y)).astype(str)
+    names, at, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    malicious = np.bincount(at, y) > 0
+    fold = np.empty(len(names), np.int64)
+    rng = np.random.default_rng(seed)
+    for side in (True, False):
+        filled = np.zeros(folds)
+        for i in sorted(np.flatnonzero(malicious == side), key=lambda i: (-sizes[i], rng.random())):
+            fold[i] = int(filled.argmin())
+            filled[fold[i]] += sizes[i]
+    return fold[at]
+
+
 def out_of_fold(lines: Texts, y: Any, fold: NDArray[np.int64], *, C: float = 20.0, random_state: int = 0) -> Floats:
     """(n,) float64 log-odds of each line by a model that was fitted on the other folds.
 
@@ -210,17 +256,6 @@ def out_of_fold(lines: Texts, y: Any, fold: NDArray[np.int64], *, C: float = 20.
     return scores
 
 
-def top_spans(text: bytes, parts: Floats, most: int = 3) -> list[tuple[str, float]]:
-    """The at most `most` words (between blanks) that add most to a text's score, with the sum over their bytes."""
-    found: list[tuple[str, float]] = []
-    start = 0
-    for word in text.split(b" "):
-        if word:
-            found.append((word.decode("utf-8", "replace"), float(parts[start : start + len(word)].sum())))
-        start += len(word) + 1
-    return [item for item in sorted(found, key=lambda item: -item[1])[:most] if item[1] > 0]
-
-
 def _rounded(values: Any) -> NDArray[np.float32]:
     return np.asarray(values).astype(np.float16).astype(np.float32)
 
@@ -232,10 +267,17 @@ def _read(lines: Texts) -> pa.StringArray:
 
 def _bytes_of(read: pa.StringArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """(bytes of all texts, (n + 1,) where each begins)."""
+    if len(read) <= _FEW:
+        texts = read.to_pylist()
+        if all(text is not None and text.isascii() for text in texts):
+            heads = one_spelling_of([text[:MOST_BYTES] for text in texts])
+            cut = [f" {head.lower()} "[:MOST_BYTES] for head in heads]
+            offsets = np.array([0, *accumulate(map(len, cut))], np.int64)
+            return np.frombuffer("".join(cut).encode(), np.uint8), offsets
     head = one_spelling(pc.utf8_slice_codeunits(read, 0, MOST_BYTES))
     padded = pc.binary_join_element_wise("", pc.utf8_lower(head), "", " ")
     padded = pc.binary_slice(padded.cast(pa.binary()), 0, MOST_BYTES)
     buffers = padded.buffers()
     offsets = np.frombuffer(buffers[1], np.int32, len(padded) + 1, padded.offset * 4).astype(np.int64)
-    data = np.frombuffer(buffers[2], np.uint8) if buffers[2] is not None else np.empty(0, np.uint8)
+    data = np.frombuffer(b"" if buffers[2] is None else buffers[2], np.uint8)
     return data[offsets[0] : offsets[-1]], offsets - offsets[0]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,24 +15,25 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cmdclf.classify.featurise import Featuriser
-from cmdclf.classify.grams import top_spans
 from cmdclf.classify.manifest import MANIFEST, verify_model
 from cmdclf.errors import ModelIntegrityError
-from cmdclf.lines import decode_layers, guess_platform
+from cmdclf.lines import guess_platform
 from cmdclf.resources import data_path
 
-__all__ = ["EXPLAINED", "SCORED", "Scorer", "default_model_dir", "verdict_thresholds"]
+if TYPE_CHECKING:
+    from cmdclf.classify.neighbours import Neighbours
+
+__all__ = ["SCORED", "Scorer", "default_model_dir", "verdict_thresholds"]
 
 SCORED = pa.schema([("score", pa.float32()), ("verdict", pa.string()), ("model", pa.string())])
-EXPLAINED = pa.schema([("layers", pa.list_(pa.string())), ("reasons", pa.list_(pa.string()))])
+_FILLED = pa.schema([("command_line", pa.string()), ("platform", pa.string())])
 
+_VERDICTS = pa.array(["benign", "unsure", "malicious"], pa.string())
 #: Rows whose matrix is held at once.
 _ROWS = 4096
 #: Rows that are not worth a thread of their own.
 _FEW = 512
 _MODEL_FILE = "classifier.onnx"
-#: Characters of a word that an explanation shows.
-_WORD = 80
 
 
 def default_model_dir() -> Path:
@@ -80,16 +82,25 @@ class Scorer:
         session: the onnxruntime session.
         model: what `score` gives as `model`.
         threads: that make the matrices of a large batch.
+        folder: of the model, for what is read only when asked for.
     """
 
     def __init__(
-        self, manifest: dict[str, Any], featuriser: Featuriser, session: Any, model: str, threads: int = 1
+        self,
+        manifest: dict[str, Any],
+        featuriser: Featuriser,
+        session: Any,
+        model: str,
+        threads: int = 1,
+        folder: Path | None = None,
     ) -> None:
         self.manifest = manifest
         self.featuriser = featuriser
         self.model = model
+        self._named = pa.scalar(model, pa.string())
         self._session = session
         self._threads = threads
+        self._folder = folder
         self.malicious_from, self.unsure_from = verdict_thresholds(manifest["thresholds"])
 
     @classmethod
@@ -98,7 +109,7 @@ class Scorer:
 
         Args:
             model_dir: what `export_model` wrote.
-            threads: for large batches, and of onnxruntime; None: as many as there are cores.
+            threads: for large batches; None: as many as there are cores.
 
         Raises:
             ModelIntegrityError: a file was changed, is missing or extra, or the model belongs to other features.
@@ -130,16 +141,14 @@ class Scorer:
                     remedy="Use the cmdclf version that exported it, or train and export it again with this one",
                 )
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.inter_op_num_threads = 1
-        # Waiting threads would take the cores from the features of the next batch.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Large batches are scored in parts by threads of our own; waking more would delay a single line.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         session = onnxruntime.InferenceSession(
             str(folder / _MODEL_FILE), sess_options=options, providers=["CPUExecutionProvider"]
         )
         seal = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
         cores = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or 1
-        return cls(manifest, featuriser, session, f"{manifest['name']}@{seal[:8]}", cores)
+        return cls(manifest, featuriser, session, f"{manifest['name']}@{seal[:8]}", cores, folder)
 
     def probabilities(self, batch: pa.RecordBatch) -> NDArray[np.float32]:
         """(n,) float32 calibrated probability of malicious per row of a LINES batch; NaN where command_line is null."""
@@ -162,123 +171,71 @@ class Scorer:
         scores = self.probabilities(batch)
         known = ~np.isnan(scores)
         values = scores.astype(np.float64)
-        verdict = np.where(
-            values >= self.malicious_from, "malicious", np.where(values >= self.unsure_from, "unsure", "benign")
-        )
+        verdict = (values >= self.unsure_from).astype(np.int8)
+        verdict[values >= self.malicious_from] = 2
         return pa.record_batch(
             [
                 pa.array(scores, mask=~known),
-                pa.array(verdict.tolist(), pa.string(), mask=~known),
-                pa.repeat(pa.scalar(self.model), batch.num_rows),
+                _VERDICTS.take(pa.array(verdict, mask=~known)),
+                pa.repeat(self._named, batch.num_rows),
             ],
             schema=SCORED,
         )
 
     def explain(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Per row the decoded layers, and why the score is what it is; both empty where the line is null.
+        """Why each score is what it is: spans, decoded layers, behavioural checks, labelled lines like it.
 
         Returns:
-            `layers` list<string>: 'KIND: TEXT', outermost first. `reasons` list<string>: the behavioural checks that
-            match the line or what it hides, each with how much the score falls without it, the largest first; then
-            those that only match an inner command; then the words whose n-grams add most to the log-odds, where the
-            model has n-grams (in lower case, of the line or of its innermost layer, exact: the n-grams' score is the
-            sum of all such parts). Takes about four times as long as `score`.
+            EXPLAINED, see `cmdclf.classify.explain.explained`. Takes several times as long as `score`.
         """
-        lines, present = _filled(batch)
-        layers = [
-            decode_layers(text, platform) if known else []
-            for text, platform, known in zip(
-                lines.column("command_line").to_pylist(), lines.column("platform").to_pylist(), present, strict=True
-            )
-        ]
-        on_line = [self._line_reasons(lines.slice(i, _ROWS)) for i in range(0, lines.num_rows, _ROWS)]
-        reasons = [row for part in on_line for row in part]
-        rules = self.featuriser.maker.rules
-        texts = pa.array([layer.text for found in layers for layer in found], pa.string())
-        owner = np.repeat(np.arange(len(layers)), [len(found) for found in layers])
-        if len(texts):
-            where = lines.column("platform").take(pa.array(owner))
-            for k, column in zip(*np.nonzero(rules.match(texts, where)), strict=True):
-                reasons[owner[k]].setdefault(int(column), f"{rules.rules[column].title} (in an inner command)")
-        said = [list(row.values()) for row in reasons]
-        for row, text in zip(said, lines.column("command_line").to_pylist(), strict=True):
-            row += self._words(text)
-        return pa.record_batch(
-            [
-                pa.array([[f"{layer.kind}: {layer.text}" for layer in found] for found in layers], EXPLAINED[0].type),
-                pa.array(
-                    [row if known else [] for row, known in zip(said, present, strict=True)],
-                    EXPLAINED[1].type,
-                ),
-            ],
-            schema=EXPLAINED,
-        )
+        from cmdclf.classify.explain import explained
+
+        return explained(self, *_filled(batch))
+
+    @cached_property
+    def neighbours(self) -> Neighbours | None:
+        """The labelled lines of the model folder, read when first asked for; None where it has none."""
+        from cmdclf.classify.neighbours import NEIGHBOURS_FILE, Neighbours
+
+        entry = self.manifest.get("files", {}).get(NEIGHBOURS_FILE)
+        if entry is None or self._folder is None:
+            return None
+        return Neighbours.load(self._folder, entry["sha256"], int(self.featuriser.embedder.dim))
+
+    def run(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n,) float32 probability of malicious of the featuriser's rows."""
+        return np.asarray(self._session.run(["score"], {"features": matrix})[0], dtype=np.float32)
 
     def _in_parts(self, lines: pa.RecordBatch) -> list[NDArray[np.float32]]:
         def scored(start: int) -> NDArray[np.float32]:
-            return self._run(self.featuriser.matrix(lines.slice(start, rows)))
+            return self.run(self.featuriser.matrix(lines.slice(start, rows)))
 
-        # At least two parts a thread, since long lines come in clusters; small batches aren't worth a thread.
-        rows = min(_ROWS, max(_FEW, -(-lines.num_rows // (2 * self._threads))))
+        # At least two parts a thread, since long lines come in clusters, and as many for each, so that none waits.
+        # Small batches aren't worth a thread.
+        rounds = max(2, -(-lines.num_rows // (_ROWS * self._threads)))
+        rows = max(_FEW, -(-lines.num_rows // (rounds * self._threads)))
         starts = range(0, lines.num_rows, rows)
         if self._threads == 1 or len(starts) < 2:
             return [scored(start) for start in starts]
         with ThreadPoolExecutor(self._threads) as pool:
             return list(pool.map(scored, starts))
 
-    def _words(self, text: str) -> list[str]:
-        """What the n-grams of a line's words add to its log-odds, in the classifier's own scale."""
-        grams = self.featuriser.grams
-        if grams is None:
-            return []
-        weight = self.manifest["calibration"]["beside"][0]
-        return [
-            f"the text '{word[:_WORD]}' ({weight * part:+.2f} log-odds)" for word, part in top_spans(*grams.spans(text))
-        ]
-
-    def _run(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(self._session.run(["score"], {"features": matrix})[0], dtype=np.float32)
-
-    def _line_reasons(self, lines: pa.RecordBatch) -> list[dict[int, str]]:
-        """Per row {check: sentence} for the checks that the features know of, by falling effect on the score."""
-        matrix = self.featuriser.matrix(lines)
-        names = {name: k for k, name in enumerate(self.featuriser.maker.feature_names)}
-        rules = self.featuriser.maker.rules
-        columns = [names[f"check_{rule.id}"] for rule in rules.rules]
-        rows, checks = np.nonzero(matrix[:, columns] > 0)
-        in_sight = rules.match(lines.column("command_line"), lines.column("platform")) > 0
-        hidden = ~in_sight[rows, checks]
-        full = self._run(matrix)
-        without = np.empty(len(rows), dtype=np.float32)
-        for i in range(0, len(rows), _ROWS):
-            some, at = checks[i : i + _ROWS], np.arange(len(rows[i : i + _ROWS]))
-            changed = matrix[rows[i : i + _ROWS]]
-            changed[at, np.asarray(columns)[some]] = 0
-            changed[at, [names[f"checks_{rules.rules[c].category}"] for c in some]] -= 1
-            changed[at, names["checks_total"]] -= 1
-            unseen = np.flatnonzero(hidden[i : i + _ROWS])
-            counts = [names[f"hidden_checks_{rules.rules[c].category}"] for c in some[unseen]]
-            changed[unseen, np.array(counts, dtype=np.intp)] -= 1
-            changed[unseen, names["hidden_checks_total"]] -= 1
-            without[i : i + _ROWS] = self._run(changed)
-        out: list[dict[int, str]] = [{} for _ in range(lines.num_rows)]
-        effect = full[rows] - without
-        for k in np.lexsort((checks, -effect, rows)):
-            rule = rules.rules[checks[k]]
-            where = "in a decoded layer, " if hidden[k] else ""
-            out[rows[k]][int(checks[k])] = f"{rule.title} ({rule.id}, {where}{effect[k]:+.3f})"
-        return out
-
 
 def _filled(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, NDArray[np.bool_]]:
     """command_line and platform without nulls, and which rows have a command line."""
-    text = batch.column("command_line").cast(pa.string())
-    present = np.asarray(pc.is_valid(text).to_numpy(zero_copy_only=False), dtype=bool)
-    text = pc.fill_null(text, "")
+    text = _as_string(batch.column("command_line"))
+    present = np.ones(len(text), dtype=bool)
+    if text.null_count:
+        present = np.asarray(pc.is_valid(text).to_numpy(zero_copy_only=False), dtype=bool)
+        text = pc.fill_null(text, "")
     if "platform" in batch.schema.names:
-        platform = batch.column("platform").cast(pa.string())
+        platform = _as_string(batch.column("platform"))
         if platform.null_count:
             platform = pc.coalesce(platform, guess_platform(text))
     else:
         platform = guess_platform(text)
-    return pa.record_batch([text, platform], names=["command_line", "platform"]), present
+    return pa.record_batch([text, platform], schema=_FILLED), present
+
+
+def _as_string(column: pa.Array) -> pa.StringArray:
+    return column if pa.types.is_string(column.type) else column.cast(pa.string())

@@ -23,9 +23,10 @@ import pyarrow.parquet as pq
 
 from cmdclf.classify.export import export_model
 from cmdclf.classify.featurise import Featuriser
-from cmdclf.classify.grams import GramModel, out_of_fold
+from cmdclf.classify.grams import GramModel, folds_of, out_of_fold
 from cmdclf.classify.metrics import evaluate
 from cmdclf.classify.model import Classifier
+from cmdclf.classify.neighbours import Neighbours
 from cmdclf.classify.training import TRAINING
 from cmdclf.dedup import remove_near
 from cmdclf.errors import CmdclfError, TelemetryError
@@ -45,6 +46,7 @@ def train_pools(
     leave_out_licences: bool = True,
     hold_out: float = 1 / 3,
     lexicon_lines: int = 0,
+    neighbours: bool = False,
     seed: int = 0,
     name: str = "pools",
 ) -> dict[str, Any]:
@@ -58,6 +60,8 @@ def train_pools(
         leave_out_licences: leave out of training the rows whose column `license` names a GPL alone.
         hold_out: share of the sources that test.
         lexicon_lines: lines of each of the bundled lexicon's templates that are trained on too; none of them tests.
+        neighbours: put one line of each of the bundled lexicon's templates into the folder, for explanations to name;
+            the pools' own lines never are.
         seed: of split, wrappers and trees.
         name: the model's name.
 
@@ -95,7 +99,7 @@ def train_pools(
     featuriser = Featuriser(FeatureMaker().fit(train.to_batches()), embedder, grams=grams)
     matrix = featuriser.matrix_of(train)
     # The sigmoid must see how n-grams do on sources that they weren't fitted on.
-    matrix[:, -1] = out_of_fold(text, y, _fold_of(families, y, seed))
+    matrix[:, -1] = out_of_fold(text, y, folds_of(families, y, seed))
     classifier = Classifier(
         max_iter=200, learning_rate=0.1, max_leaf_nodes=16, min_samples_leaf=40, l2_regularization=10.0,
         max_features=0.2, beside=1, folds=3, random_state=seed,
@@ -117,7 +121,8 @@ def train_pools(
         "sources": sorted(set(pool.table.source[train_rows].astype(str))),
         "seed": seed,
     }
-    export_model(out, classifier, featuriser, name=name, provenance=provenance, metrics=metrics)
+    near = Neighbours.of_lexicon(LexiconPool(repeats=1), embedder.embed) if neighbours else None
+    export_model(out, classifier, featuriser, name=name, provenance=provenance, metrics=metrics, neighbours=near)
     return metrics
 
 
@@ -163,27 +168,6 @@ def _first_of_each(lines: pa.Table) -> pa.Table:
     """Each line once, in order of its first appearance."""
     _, first = np.unique(np.asarray(lines["command_id"].to_pylist()), return_index=True)
     return lines.take(pa.array(np.sort(first)))
-
-
-def _fold_of(
-    families: npt.NDArray[np.str_], y: npt.NDArray[np.int8], seed: int, folds: int = 3
-) -> npt.NDArray[np.int64]:
-    """(n,) fold of each line: families whole, those with malicious lines and those without dealt out by size.
-
-    Where one family holds all lines of a label, its lines are dealt out one by one instead.
-    """
-    if min(len(set(families[y == label])) for label in (0, 1)) < 2:
-        families = np.arange(len(y)).astype(str)
-    names, at, sizes = np.unique(families, return_inverse=True, return_counts=True)
-    malicious = np.bincount(at, y) > 0
-    fold = np.empty(len(names), np.int64)
-    rng = np.random.default_rng(seed)
-    for side in (True, False):
-        filled = np.zeros(folds)
-        for i in sorted(np.flatnonzero(malicious == side), key=lambda i: (-sizes[i], rng.random())):
-            fold[i] = int(filled.argmin())
-            filled[fold[i]] += sizes[i]
-    return fold[at]
 
 
 def _doubted(pool: ParquetPool, rows: npt.NDArray[np.int64], verdicts: str | Path) -> npt.NDArray[np.bool_]:
@@ -237,13 +221,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--lexicon-lines", type=int, default=0, metavar="N", help="also train on N lines of each bundled template"
     )
+    parser.add_argument(
+        "--neighbours", action="store_true", help="also keep a line of each bundled template, for explanations to name"
+    )
     parser.add_argument("--name", default="pools", help="the model's name")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     try:
         metrics = train_pools(
             args.pool, args.out, verdicts=args.verdicts, leave_out_licences=not args.with_gpl, seed=args.seed,
-            name=args.name, lexicon_lines=args.lexicon_lines,
+            name=args.name, lexicon_lines=args.lexicon_lines, neighbours=args.neighbours,
         )  # fmt: skip
     except (CmdclfError, OSError) as error:
         sys.stderr.write(f"{error}\n")

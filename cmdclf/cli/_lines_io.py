@@ -22,6 +22,8 @@ How the formats are read stands in `_lines_read.py`, how they are written in `_l
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -67,7 +69,11 @@ def add_io_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def open_writer(
-    args: argparse.Namespace, lines: LinesInput, *, text_columns: tuple[str, ...] = ("command_line",)
+    args: argparse.Namespace,
+    lines: LinesInput,
+    *,
+    text_columns: tuple[str, ...] = ("command_line",),
+    text_row: Callable[[dict[str, Any]], str] | None = None,
 ) -> LinesWriter:
     """The writer that the arguments of `add_io_arguments` ask for.
 
@@ -75,11 +81,12 @@ def open_writer(
         args: with `out` and `out_format`.
         lines: the input, whose format standard output takes over if it is CSV or JSON lines.
         text_columns: the columns that plain text shows, separated by tabs.
+        text_row: makes the whole text of a row out of those columns instead.
     """
     chosen = args.out_format
     if chosen is None and args.out == "-":
         chosen = lines.format if lines.format in ("csv", "jsonl") else "jsonl"
-    return LinesWriter(args.out, format=chosen, text_columns=text_columns)
+    return LinesWriter(args.out, format=chosen, text_columns=text_columns, text_row=text_row)
 
 
 def command_lines(batch: pa.RecordBatch) -> pa.StringArray:

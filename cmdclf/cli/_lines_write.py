@@ -8,7 +8,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +41,7 @@ class LinesWriter:
         path: a file, or `-` for standard output.
         format: `text`, `jsonl`, `csv` or `parquet`; None: by extension, `jsonl` on standard output.
         text_columns: the columns that plain text shows, separated by tabs; those an input lacks are left out.
+        text_row: makes the whole text of a row out of those columns instead, harmless on a terminal.
 
     Nested values are JSON in CSV and text. JSON output escapes control characters; CSV and text do so on a terminal.
 
@@ -49,7 +50,12 @@ class LinesWriter:
     """
 
     def __init__(
-        self, path: str | Path, format: str | None = None, *, text_columns: tuple[str, ...] = ("command_line",)
+        self,
+        path: str | Path,
+        format: str | None = None,
+        *,
+        text_columns: tuple[str, ...] = ("command_line",),
+        text_row: Callable[[dict[str, Any]], str] | None = None,
     ) -> None:
         self._path = None if str(path) == "-" else Path(path)
         if format is None:
@@ -63,6 +69,7 @@ class LinesWriter:
         self.format = format
         self.rows = 0
         self._text_columns = text_columns
+        self._text_row = text_row
         self._stream: BinaryIO | None = None
         self._parquet: Any = None
         self._partial: Path | None = None
@@ -159,6 +166,9 @@ class LinesWriter:
         self._put(text.getvalue())
 
     def _write_text(self, batch: pa.RecordBatch) -> None:
+        if self._text_row is not None:
+            self._put("".join(map(self._text_row, batch.select(self._text_columns).to_pylist())))
+            return
         columns = [batch.column(c).to_pylist() for c in self._text_columns if c in batch.schema.names]
         # A line break inside a value would make two lines of one row.
         escapes = _CONTROLS if self._tty else _LINE_BREAKS if len(columns) > 1 else {10: "\\n", 13: "\\r"}

@@ -21,6 +21,7 @@ from cmdclf.telemetry import PLATFORMS
 
 if TYPE_CHECKING:
     from cmdclf.features.hidden import Hidden
+    from cmdclf.lines import DecodedBatch
 
 __all__ = ["FEATURE_VERSION", "Feature", "FeatureMaker"]
 
@@ -77,6 +78,7 @@ class FeatureMaker:
         self.buckets = buckets
         self.behaviours = behaviours
         self._rules: RuleSet | None = None
+        self._layout: tuple[RuleSet, _Places, list[str]] | None = None
 
     # ------------------------------------------------------------------ learning
 
@@ -94,18 +96,22 @@ class FeatureMaker:
 
     # ------------------------------------------------------------------ measuring
 
-    def matrix(self, batch: pa.RecordBatch | pa.Table) -> npt.NDArray[np.float32]:
+    def matrix(
+        self, batch: pa.RecordBatch | pa.Table, decoded: DecodedBatch | None = None, *, more: int = 0
+    ) -> npt.NDArray[np.float32]:
         """`(n, len(feature_names)) float32`, C-contiguous and finite, one row per line of the LINES batch.
 
         A null line counts as empty. `platform` may be missing or null: the platform's columns are then 0, the checks
         of all platforms apply, and decoding goes by a guess. A check is 1 where it matches the line or a decoded layer.
+        `decoded` is what `decode_batch` gives for the batch's lines and platforms, where the caller has it already.
+        `more` columns of zeros stand at the end, for the caller to fill.
 
         Raises:
             sklearn.exceptions.NotFittedError: before `fit`.
 
         Cost: about 3 µs of one core a line of 100 bytes (benchmarks/features.py), some 0.1 ms more for a line that
-        hides something, and 0.1 ms a batch for each check with a candidate, whose pattern RE2 compiles anew: prefer
-        batches of thousands. 4 bytes a value of memory.
+        hides something, and 0.1 ms a batch for each check with many candidates, whose pattern RE2 compiles anew (those
+        for few are kept compiled): prefer batches of thousands. 4 bytes a value of memory.
         """
         from cmdclf.features._checks import put_matches, put_platforms
         from cmdclf.features._kernels import measure
@@ -117,8 +123,8 @@ class FeatureMaker:
             raise NotFittedError("this FeatureMaker is not fitted yet: call fit or load first")
         lines = as_string_array(batch["command_line"])
         platform = as_string_array(batch["platform"]) if "platform" in batch.schema.names else None
-        rules, place = self.rules, self._places()
-        out = np.zeros((len(lines), place.end), np.float32)
+        rules, place, _ = self._laid_out()
+        out = np.zeros((len(lines), place.end + more), np.float32)
         offsets, data = string_buffers(lines)
         for at in range(0, len(lines), _BLOCK):
             part, into = offsets[at : at + _BLOCK + 1], out[at : at + _BLOCK]
@@ -126,7 +132,7 @@ class FeatureMaker:
             self.rarity_.measure(part, data, into)
         if platform is not None:
             put_platforms(platform_bits(platform), out, place.platforms, len(PLATFORMS))
-        hidden = find_hidden(lines, platform)
+        hidden = find_hidden(lines, platform, decoded)
         measure_hidden(hidden, self.rarity_, out, place.hidden)
         # Lines and layers together, since RE2 compiles its patterns at each call.
         row, check = rules.pairs(*_appended(lines, platform, hidden))
@@ -183,11 +189,22 @@ class FeatureMaker:
     @property
     def feature_names(self) -> list[str]:
         """The columns' names, in the matrix's order."""
-        return [feature.name for feature in self.describe()]
+        return list(self._laid_out()[2])
+
+    @property
+    def width(self) -> int:
+        """How many columns the matrix has."""
+        return self._laid_out()[1].end
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
         """`feature_names` as scikit-learn asks for them."""
         return np.array(self.feature_names, dtype=object)
+
+    def _laid_out(self) -> tuple[RuleSet, _Places, list[str]]:
+        """The checks, the groups' places and the columns' names: made once, since a line takes less than they do."""
+        if self._layout is None:
+            self._layout = self.rules, self._places(), [feature.name for feature in self.describe()]
+        return self._layout
 
     def _places(self) -> _Places:
         from cmdclf.features.hidden import HIDDEN
@@ -220,7 +237,7 @@ class FeatureMaker:
             if name not in self.get_params():
                 raise ValueError(f"FeatureMaker has no parameter '{name}'")
             setattr(self, name, value)
-        self._rules = None
+        self._rules = self._layout = None
         return self
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from cmdclf.features._columns import COLUMNS
 from cmdclf.features._kernels import measure
 from cmdclf.features.rarity import Rarity
-from cmdclf.lines.decode import KINDS, PLAIN, decode_batch
+from cmdclf.lines.decode import KINDS, PLAIN, DecodedBatch, decode_batch
 from cmdclf.rules.buffers import string_buffers
 
 __all__ = ["HIDDEN", "Hidden", "find_hidden", "measure_hidden"]
@@ -66,9 +66,15 @@ class Hidden:
     cut: npt.NDArray[np.int64]
 
 
-def find_hidden(lines: pa.Array, platform: pa.Array | None) -> Hidden:
-    """What the lines hide. Lines that hide nothing cost a few nanoseconds a byte, others some 0.1 ms each."""
-    decoded = decode_batch(lines, platform)
+def find_hidden(lines: pa.Array, platform: pa.Array | None, decoded: DecodedBatch | None = None) -> Hidden:
+    """What the lines hide. Lines that hide nothing cost a few nanoseconds a byte, others some 0.1 ms each.
+
+    Without `decoded`, what `decode_batch` gives for them, they are decoded here.
+    """
+    decoded = decode_batch(lines, platform) if decoded is None else decoded
+    if decoded.row.size == 0:
+        nothing = np.zeros(0, np.int64)
+        return Hidden(nothing, nothing, nothing, decoded.text, np.flatnonzero(decoded.cut))
     row = decoded.row.astype(np.int64)
     kind = decoded.kind.astype(np.int64)
     hides = _KIND_PLACE[kind] >= 0

@@ -104,7 +104,8 @@ def incident_test(
     up to `simple_length`; lines between the two are left out.
 
     Returns:
-        Distinct lines: command_line, platform, label, source, group_id, hard, benign_group (null where malicious).
+        Distinct lines: command_line, platform, label, source, group_id, hard, original_command_line (the pool's own,
+        null for a lexicon), benign_group (null where malicious).
     """
     table = pool.table
     test = split.test
@@ -122,7 +123,7 @@ def incident_test(
     ):
         rows = _spread(test[mask], limit, pool.repeats, np.random.default_rng([seed, 3, number]))
         lines, _ = pool.lines(rows, random.Random(f"incident test {seed} {number}"))
-        part = _labelled_table(table, rows, lines)
+        part = _labelled_table(table, rows, lines).append_column("original_command_line", pool.original(rows))
         parts.append(part.append_column("benign_group", pa.array([group] * len(rows), pa.string())))
     return _first_of_each_line(pa.concat_tables(parts))
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.rules._implied import implies
+from cmdclf.rules._kept import match_kept
 from cmdclf.rules._prefilter import Prefilter, build_prefilter
 from cmdclf.rules.buffers import as_string_array, string_buffers
 from cmdclf.rules.platforms import ANY_PLATFORM, platform_bits
@@ -19,6 +20,10 @@ __all__ = ["Engine", "match_everywhere", "rule_bits"]
 
 #: A bit that rows of unknown platform have and those of known ones lack.
 _UNKNOWN = 128
+#: For more rows than these Arrow's matching is worth its compiling.
+_FEW = 64
+#: A pattern that was needed more often than this is kept compiled: sooner it would not pay.
+_ONCE = 16
 
 
 class Engine:
@@ -34,6 +39,7 @@ class Engine:
         self.always = np.array([not implies(rule.regex, rule.literals) for rule in self.rules], np.bool_)
         self._where = np.array([rule_bits(rule) for rule in self.rules], np.uint8)
         self._prefilter: Prefilter | None = None
+        self._asked = [0] * len(self.rules)
 
     def match(self, lines: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint8]:
         """`(n, rules) uint8`, C-contiguous, 1 where the rule matches; a null line matches nothing."""
@@ -57,11 +63,27 @@ class Engine:
         rows = keys & 0xFFFF_FFFF
         for number in np.flatnonzero(np.diff(starts)):
             rule, at = self.rules[number], slice(starts[number], starts[number + 1])
-            if at.stop - at.start > len(lines) // 2:
+            if at.stop - at.start <= _FEW:
+                kept[at] = self._match_few(lines, int(number), rows[at])
+            elif at.stop - at.start > len(lines) // 2:
                 kept[at] = _match(lines, rule)[rows[at]]
             else:
                 kept[at] = _match(lines.take(pa.array(rows[at])), rule)
         return rows[kept], keys[kept] >> 32
+
+    def _match_few(
+        self, lines: pa.Array, number: int, rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_] | npt.NDArray[np.uint8]:
+        """Whether the rule matches each of a few rows."""
+        rule = self.rules[number]
+        self._asked[number] += 1
+        if self._asked[number] > _ONCE:
+            texts = [lines[row].as_py() for row in rows.tolist()]
+            found = match_kept([text or "" for text in texts], rule.regex, case=rule.case)
+            if found is not None:
+                found[[text is None for text in texts]] = False
+                return found
+        return _match(lines.take(pa.array(rows)), rule)
 
     def candidates(self, lines: pa.Array, where: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.int64]:
         """`rule << 32 | row`, ascending, for each row that has the literals that the rule needs."""

@@ -137,7 +137,7 @@ class RuleSet:
             `(n, len(rules)) uint8`, C-contiguous.
 
         Cost: about 1 ns per byte, RE2 on the rows that hold the literals of a rule, and about 0.1 ms a call to compile
-        each pattern that has such a row: prefer batches of thousands.
+        each pattern that has such a row (those with few rows are kept compiled): prefer batches of thousands.
         """
         found = np.zeros((len(lines), len(self.rules)), np.uint8)
         found[self.pairs(lines, platform, fields)] = 1

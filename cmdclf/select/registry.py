@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from cmdclf.errors import StudyError
+from cmdclf.select.controls import EventsSelector, FrequentSelector, LongestSelector, MatchedSelector
+from cmdclf.select.coverage import CoverageSelector
 from cmdclf.select.mined import MinedSelector
 from cmdclf.select.published import PublishedSelector
 from cmdclf.select.random_lines import RandomSelector
 from cmdclf.select.selector import Selector
+from cmdclf.select.uncertain import HalvesSelector, UncertainSelector
 
 __all__ = ["SELECTORS", "get_selector"]
 
@@ -17,6 +20,13 @@ SELECTORS: dict[str, Callable[..., Selector]] = {
     "published": PublishedSelector,
     "random": RandomSelector,
     "mined": MinedSelector,
+    "events": EventsSelector,
+    "frequent": FrequentSelector,
+    "longest": LongestSelector,
+    "matched": MatchedSelector,
+    "coverage": CoverageSelector,
+    "uncertain": UncertainSelector,
+    "halves": HalvesSelector,
 }
 
 

@@ -18,9 +18,9 @@ from cmdclf.labels import Judge, standing_verdicts
 from cmdclf.study.arms import ArmSet, arm_stage
 from cmdclf.study.candidates import stored_anomalies
 from cmdclf.study.curves import anomaly_curves
-from cmdclf.study.proof import test_groups
 from cmdclf.study.report import write_report
 from cmdclf.study.sieve import stored_groups
+from cmdclf.study.tests import test_groups
 from cmdclf.study.workplace import Workplace, arm_name
 
 __all__ = ["load_results", "write_results"]

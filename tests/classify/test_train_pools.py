@@ -118,12 +118,19 @@ def test_lexicon_lines_train_and_do_not_test(pool, tmp_path, monkeypatch):
     (lexicon / "a.toml").write_text("".join(entry.format(word) for word in ("ab", "cd", "ef")))
     small = LexiconPool(Lexicon.load(lexicon), repeats=1)
     monkeypatch.setattr("cmdclf.classify.train_pools.LexiconPool", lambda repeats: small)
-    made = {n: train_pools([pool], tmp_path / f"m{n}", leave_out_licences=False, lexicon_lines=n) for n in (0, 1)}
-    provenance = {n: Scorer.load(tmp_path / f"m{n}").manifest["provenance"] for n in made}
+    made = {
+        n: train_pools([pool], tmp_path / f"m{n}", leave_out_licences=False, lexicon_lines=n, neighbours=n > 0)
+        for n in (0, 1)
+    }
+    scorers = {n: Scorer.load(tmp_path / f"m{n}", threads=1) for n in made}
+    provenance = {n: scorers[n].manifest["provenance"] for n in made}
     assert provenance[1]["lexicon_lines"] == 1
     assert provenance[1]["benign"] == provenance[0]["benign"] + 3
     assert provenance[1]["sources"] == provenance[0]["sources"]
     assert made[1]["n_benign"] == made[0]["n_benign"]
+    # Explanations name lines of the lexicon where that was asked for, and never one of a pool.
+    assert scorers[0].neighbours is None
+    assert scorers[1].neighbours.rows["source"].to_pylist() == ["lin-ab", "lin-cd", "lin-ef"]
 
 
 def with_labels(pool, change):

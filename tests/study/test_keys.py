@@ -12,7 +12,7 @@ import pytest
 from cmdclf.errors import StudyError
 from cmdclf.store import Store
 from cmdclf.study import load_study, run_study
-from cmdclf.study.proof import incident_tests
+from cmdclf.study.tests import incident_tests
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_two_tests_of_one_name_are_refused(name, config, tmp_path):
 
 
 def test_a_benign_group_without_a_benign_line_left_has_no_figure(config):
-    from cmdclf.study.proof import measure
+    from cmdclf.study.tests import measure
 
     [test] = incident_tests(config.data.incident)
     kinds = [None if label == 0 else "hard" for label in test.lines["label"].to_pylist()]

@@ -37,6 +37,10 @@ def _without_timings(path):
     return {k: v for k, v in json.loads(path.read_text()).items() if k != "timings"}
 
 
+def read_sources(path):
+    return pq.read_table(path, columns=["source"])["source"].to_pylist()
+
+
 def test_every_arm_of_both_baselines_is_there(results):
     arms = ["", "+full", "+reduced", "+combined", "+random", "+mined"]
     assert [a["name"] for a in results["arms"]] == [b + a for b in ("rb", "ab") for a in arms]
@@ -110,6 +114,14 @@ def test_the_exported_model_scores_the_incident_test_as_the_study_did(finished_s
     assert np.allclose(scored.column("score").to_numpy(), test["score"].to_numpy(), atol=1e-5)
 
 
+def test_the_exported_model_names_lines_that_its_arm_was_trained_on(finished_study):
+    known = Scorer.load(finished_study / "model", threads=1).neighbours.rows
+    sources = {source for path in finished_study.glob("arms/*/training.parquet") for source in read_sources(path)}
+    assert 0 < len(known) <= 20_000
+    assert set(known["label"].to_pylist()) == {"benign", "malicious"}
+    assert set(known["source"].to_pylist()) <= sources
+
+
 def test_no_incident_line_was_trained_on(finished_study, small_study):
     incident = pq.read_table(finished_study / "arms" / "ab-seed0" / "incident.parquet")
     for file in (finished_study / "work").glob("ab-train-*.parquet"):
@@ -171,7 +183,7 @@ def test_too_few_days_are_named(small_study, tmp_path):
     ],
 )
 def test_a_faulty_incident_test_is_named(table, reason, tmp_path):
-    from cmdclf.study.proof import incident_tests
+    from cmdclf.study.tests import incident_tests
 
     file = tmp_path / "incident.parquet"
     pq.write_table(table, file)

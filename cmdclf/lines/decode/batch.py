@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cmdclf.lines.decode.gate import suspects
+from cmdclf.lines.decode.gate import line_bytes, suspects
 from cmdclf.lines.decode.layer import KINDS
 from cmdclf.lines.decode.layers import MAX_CHARACTERS, decode_line
 from cmdclf.lines.platform import guess_platform
@@ -18,6 +18,7 @@ from cmdclf.lines.platform import guess_platform
 __all__ = ["DecodedBatch", "decode_batch"]
 
 _NUMBER = {kind: number for number, kind in enumerate(KINDS)}
+_NO_TEXT = pa.array([], pa.string())
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +49,21 @@ def decode_batch(lines: pa.StringArray, platform: pa.StringArray | None = None) 
 
     Lines whose only layers are wrapped commands or whole variables may be left out: their text is in the line already.
     """
+    if platform is None:
+        platform = guess_platform(lines)
     wanted = np.flatnonzero(suspects(lines, platform))
     cut = _beyond_bound(lines)
+    if wanted.size == 0:
+        none, no_kind = np.zeros(0, np.int32), np.zeros(0, np.int8)
+        return DecodedBatch(none, no_kind, no_kind, _NO_TEXT, cut, none, _NO_TEXT)
     rows: list[int] = []
     kinds: list[int] = []
     depths: list[int] = []
     texts: list[str] = []
     restated: dict[int, str] = {}
-    chosen = lines.take(pa.array(wanted))
-    platforms = guess_platform(chosen) if platform is None else platform.take(pa.array(wanted))
-    for row, line, shell in zip(wanted.tolist(), chosen.to_pylist(), platforms.to_pylist(), strict=True):
+    if wanted.size < len(lines):
+        lines, platform = lines.take(pa.array(wanted)), platform.take(pa.array(wanted))
+    for row, line, shell in zip(wanted.tolist(), lines.to_pylist(), platform.to_pylist(), strict=True):
         decoded = decode_line(line, shell)
         cut[row] = decoded.cut
         if decoded.restated != line:
@@ -80,8 +86,12 @@ def _array(texts: Iterable[str]) -> pa.StringArray:
 
 def _beyond_bound(lines: pa.StringArray) -> npt.NDArray[np.bool_]:
     """Per line whether it is longer than what is looked at: cut, even if its beginning hides nothing."""
-    longest = pc.max(pc.binary_length(lines)).as_py()
-    if longest is None or longest <= MAX_CHARACTERS:
-        return np.zeros(len(lines), np.bool_)
-    beyond = pc.fill_null(pc.greater(pc.utf8_length(lines), MAX_CHARACTERS), False)
-    return np.array(beyond.to_numpy(zero_copy_only=False), np.bool_)
+    cut = np.zeros(len(lines), np.bool_)
+    if len(lines) == 0:
+        return cut
+    # Few lines have more bytes, let alone characters.
+    long = np.flatnonzero(np.diff(line_bytes(lines)[0]) > MAX_CHARACTERS)
+    if long.size:
+        beyond = pc.greater(pc.utf8_length(lines.take(pa.array(long))), MAX_CHARACTERS)
+        cut[long] = pc.fill_null(beyond, False).to_numpy(zero_copy_only=False)
+    return cut

@@ -15,7 +15,10 @@ import pyarrow.compute as pc
 from cmdclf.lines.decode._gate_kernels import marks_of, scan
 from cmdclf.lines.platform import guess_platform
 
-__all__ = ["suspects", "text_marks"]
+__all__ = ["line_bytes", "suspects", "text_marks"]
+
+#: For so few rows Python is faster than starting one of Arrow's kernels.
+_FEW = 16
 
 
 def suspects(lines: pa.StringArray, platform: pa.StringArray | None = None) -> npt.NDArray[np.bool_]:
@@ -30,19 +33,33 @@ def suspects(lines: pa.StringArray, platform: pa.StringArray | None = None) -> n
     """
     if len(lines) == 0:
         return np.zeros(0, np.bool_)
-    if not pa.types.is_large_string(lines.type):
-        lines = lines.cast(pa.large_string())
     if platform is None or platform.null_count:
         guessed = guess_platform(lines)
         platform = guessed if platform is None else pc.coalesce(platform.cast(pa.string()), guessed)
-    posix = pc.not_equal(platform, "windows").to_numpy(zero_copy_only=False)
-    _, offset_buffer, data_buffer = lines.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int64)[lines.offset : lines.offset + len(lines) + 1]
-    data = np.zeros(0, np.uint8) if data_buffer is None else np.frombuffer(data_buffer, np.uint8)
-    found: npt.NDArray[np.bool_] = scan(offsets, data, posix)
+    found: npt.NDArray[np.bool_] = scan(*line_bytes(lines), _posix(platform))
     if lines.null_count:
         found &= lines.is_valid().to_numpy(zero_copy_only=False)
     return found
+
+
+def line_bytes(lines: pa.StringArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    """(n + 1,) int64 offsets of n > 0 lines into their bytes, both read-only; a null line may own bytes."""
+    if pa.types.is_string(lines.type):
+        _, starts, data = lines.buffers()
+        offsets = np.frombuffer(starts, np.int32, len(lines) + 1, 4 * lines.offset).astype(np.int64)
+    else:
+        lines = lines if pa.types.is_large_string(lines.type) else lines.cast(pa.large_string())
+        _, starts, data = lines.buffers()
+        offsets = np.frombuffer(starts, np.int64, len(lines) + 1, 8 * lines.offset)
+    # One writability for all inputs: numba compiles a kernel anew for each.
+    offsets.flags.writeable = False
+    return offsets, np.frombuffer(b"" if data is None else data, np.uint8)
+
+
+def _posix(platform: pa.StringArray) -> npt.NDArray[np.bool_]:
+    if len(platform) <= _FEW:
+        return np.array([name != "windows" for name in platform.to_pylist()], np.bool_)
+    return np.asarray(pc.not_equal(platform, "windows").to_numpy(zero_copy_only=False), np.bool_)
 
 
 def text_marks(text: str, *, posix: bool) -> int:

@@ -1,0 +1,215 @@
+"""The arms of a proof: what each asks about, with which baseline, budget and judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cmdclf.detect import SCALES
+from cmdclf.proof.month import Month
+from cmdclf.proof.settings import ProofSettings
+from cmdclf.select import (
+    CoverageSelector,
+    HalvesSelector,
+    MinedSelector,
+    PublishedSelector,
+    Selector,
+    get_selector,
+)
+from cmdclf.study.config import Baseline
+
+__all__ = ["ARMS", "DETECTORS", "MAIN", "MINING", "OWN", "Arm", "Way", "plan_of"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to choose lines.
+
+    Attributes:
+        about: what it asks about, as a table's cell says it.
+        selector: makes the selector, for a month.
+        pool: the candidates: `published` (representatives of the anomalies), `everything` (every distinct line with its
+            group), `representatives` (one line of each group), `anomalies` (every anomaly for itself), or the name of a
+            detector on another feature set.
+        scored: it needs the current classifier's scores.
+        rounds: it asks in rounds, retraining in between.
+        malicious: malicious answers are added as well.
+        weight: of added lines, as a multiple of the setting.
+        audit: the share of the budget that asks about random hits of the rules first, one of each group; where most of
+            them are benign, hits that nobody has confirmed leave the training set and may be asked about.
+    """
+
+    about: str
+    selector: Callable[[Month], Selector]
+    pool: str = "everything"
+    scored: bool = False
+    rounds: bool = False
+    malicious: bool = False
+    weight: float = 1.0
+    audit: float = 0.0
+
+
+def _named(name: str) -> Callable[[Month], Selector]:
+    return lambda month: get_selector(name)
+
+
+def _mined(among: str = "all", share: float = 1.0) -> Callable[[Month], Selector]:
+    return lambda month: MinedSelector(share, among=among)
+
+
+def _published(*detectors: str) -> Callable[[Month], Selector]:
+    return lambda month: PublishedSelector(detectors or None)
+
+
+_ROUNDS = Way("highest scores in rounds with retraining", _mined(), "representatives", scored=True, rounds=True)
+#: What `cmdclf run` does in its arm `mined`.
+_OWN = replace(
+    _ROUNDS, about="a tenth audits the rules' hits, the rest as `mined in rounds`, both labels added", malicious=True,
+    audit=0.1,
+)  # fmt: skip
+
+#: Name -> way, in the order of the tables. `base` asks about nothing; `all benign` knows the whole truth.
+ARMS: dict[str, Way | None] = {
+    "base": None,
+    "full": Way("published, full scale: isolation forest on features", _published(*SCALES["full"]), "published"),
+    "reduced": Way("published, reduced scale: k-means, PCA on embeddings", _published(*SCALES["reduced"]), "published"),
+    "combined": Way("published, both scales", _published(), "published"),
+    "random events": Way("random events", _named("events")),
+    "random": Way("random distinct lines", _named("random")),
+    "random, deduplicated": Way("random, one of each group", _named("random"), "representatives"),
+    "matched": Way("random, as long as those of `combined`", _named("matched")),
+    "longest": Way("longest lines", _named("longest")),
+    "frequent": Way("most frequent lines", _named("frequent")),
+    "uncertain": Way("scores nearest one half", _named("uncertain"), scored=True),
+    "uncertain + anomalous": Way("half uncertain, half `combined`", _named("halves"), scored=True),
+    "coverage": Way("k-center on embeddings", lambda month: CoverageSelector(month.w.embed), "representatives"),
+    "combined, not deduplicated": Way("as `combined`, each anomaly for itself", _published(), "anomalies"),
+    "combined, both labels": Way("as `combined`, malicious ones added too", _published(), "published", malicious=True),
+    "mined": Way("highest scores", _mined(), "representatives", scored=True),
+    "mined, anomalies": Way("highest scores among anomalies", _mined("anomalies"), "published", scored=True),
+    "mined, top anomalies": Way(
+        "highest scores among the top fifth of the anomalies", _mined("anomalies", 0.2), "published", scored=True
+    ),
+    "mined + anomalous": Way(
+        "half highest scores, half `combined`",
+        lambda month: HalvesSelector(MinedSelector(1.0, among="all"), PublishedSelector()),
+        scored=True,
+    ),
+    "mined in rounds": _ROUNDS,
+    "mined in rounds, anomalies": replace(
+        _ROUNDS, about="highest scores among anomalies in rounds", selector=_mined("anomalies"), pool="published"
+    ),
+    "mined in rounds, both labels": replace(
+        _ROUNDS, about="highest scores in rounds, malicious ones added too", malicious=True
+    ),
+    "random, audited": Way(
+        "a tenth audits the rules' hits, the rest random, both labels added",
+        _named("random"),
+        "representatives",
+        malicious=True,
+        audit=0.1,
+    ),
+    "combined, audited": Way(
+        "a tenth audits the rules' hits, the rest as `combined`, both labels added",
+        _published(),
+        "published",
+        malicious=True,
+        audit=0.1,
+    ),
+    "uncertain, audited": Way(
+        "a tenth audits the rules' hits, the rest as `uncertain`, both labels added",
+        _named("uncertain"),
+        "representatives",
+        scored=True,
+        malicious=True,
+        audit=0.1,
+    ),
+    "mined, audited": _OWN,
+    "mined, audited, anomalies": replace(
+        _OWN, about="as `mined, audited`, among anomalies alone", selector=_mined("anomalies"), pool="published"
+    ),
+    "random, weight 3": Way("random distinct lines, counted three times", _named("random"), weight=3.0),
+    "combined, weight 3": Way("as `combined`, counted three times", _published(), "published", weight=3.0),
+    "mined, audited, weight 3": replace(_OWN, about="as `mined, audited`, counted three times", weight=3.0),
+    "all benign": None,
+}
+#: Each detector alone, and on the other feature set: arm -> (feature set, detector), candidates of a day's sample.
+DETECTORS: dict[str, tuple[str, str]] = {
+    "forest, sample": ("features", "isolation_forest"),
+    "k-means on features": ("features", "kmeans_distance"),
+    "PCA on features": ("features", "pca_reconstruction"),
+    "forest on embeddings": ("embeddings", "isolation_forest"),
+    "k-means": ("embeddings", "kmeans_distance"),
+    "PCA": ("embeddings", "pca_reconstruction"),
+}
+ARMS |= {
+    name: Way(f"{detector.replace('_', ' ')} on {what} of a sample", _published(detector), f"{what} of samples")
+    for name, (what, detector) in DETECTORS.items()
+}
+#: The arms of the published table and their control, which every variation repeats.
+MAIN = ("base", "full", "reduced", "combined", "random")
+OWN = "mined, audited"
+MINING = ("mined in rounds", "random, audited", OWN)
+#: Arms of the regex baseline beside the main ones.
+_RB = ("random, deduplicated", "uncertain", "coverage", "longest", "mined", "combined, audited", "all benign")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm to be built.
+
+    Attributes:
+        baseline, way: `ab` or `rb`, and a name of `ARMS`.
+        budget: lines it may ask about; 0 where it asks about none.
+        judge: `noise 0.01`, `hostile 0.02`, `recorded` or `truth where recorded`.
+        days: only the first so many training days' anomalies; 0: all.
+        tokens: the budget is what `random` costs in tokens, not lines.
+    """
+
+    baseline: Baseline
+    way: str
+    budget: int
+    judge: str
+    days: int = 0
+    tokens: bool = False
+
+    @property
+    def name(self) -> str:
+        """Unique in a rotation."""
+        extra = [f"{self.days} days"] * bool(self.days) + ["tokens"] * self.tokens
+        return " | ".join([self.baseline, self.way, str(self.budget), self.judge, *extra])
+
+
+def plan_of(s: ProofSettings, *, main_only: bool = False) -> list[Arm]:
+    """Every arm of a rotation, each once, in the order in which they are fitted.
+
+    Args:
+        s: the settings.
+        main_only: the published arms, their control and mining, at the main budget: for variations of the month.
+    """
+    usual = f"noise {s.noise:g}"
+    arms: dict[str, Arm] = {}
+
+    def add(baseline: Baseline, ways: Iterable[str], budget: int = s.budget, judge: str = usual, **more: Any) -> None:
+        for way in ways:
+            arm = Arm(baseline, way, 0 if ARMS[way] is None else budget, judge, **more)
+            arms.setdefault(arm.name, arm)
+
+    compared = ("random", "combined", *MINING)
+    add("ab", (*MAIN, *MINING) if main_only else ARMS)
+    add("rb", (*MAIN, *MINING) if main_only else (*MAIN, *MINING, *_RB))
+    if main_only:
+        return list(arms.values())
+    for budget in s.budgets:
+        add("ab", ("full", "uncertain", *compared), budget)
+    add("ab", ("full", "longest", *compared), tokens=True)
+    for noise in s.noises:
+        add("ab", compared, judge=f"noise {noise:g}")
+    for share in (x for x in (s.noise, *s.noises) if x > 0):
+        add("ab", compared, judge=f"hostile {share:g}")
+    for judge in ("recorded", "truth where recorded") if s.verdicts is not None else ():
+        add("ab", compared, judge=judge)
+    for days in (d for d in (1, 2, 4, 7, 14, 21) if d < s.train_days):
+        add("ab", ("combined",), days=days)
+    return list(arms.values())

@@ -1,0 +1,106 @@
+"""What a proof consists of: pools, the replayed month, rotations of held-out sources, budgets and judges' errors."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cmdclf.errors import StudyError
+from cmdclf.lexicon.replay import ReplaySettings
+
+__all__ = ["ProofSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProofSettings:
+    """One proof.
+
+    Attributes:
+        pools: labelled Parquet files (see `ParquetPool`).
+        verdicts: recorded verdicts on lines of the pools (process_command_line, platform, verdict); None: none.
+        rotations: how many disjoint parts of the sources are held out in turn; each is a month of its own.
+        train_days, test_days: of the replayed month.
+        per_day: events of each day.
+        share_top: share of the distinct lines that the 100 most frequent templates hold.
+        top_k: anomalies per day at full scale.
+        sample, reduced_top_k: lines of a day at reduced scale, and anomalies of each of its two detectors.
+        budget: lines that each arm may ask about.
+        budgets: others, for the curves; in ascending order.
+        noise: share of the judge's verdicts that are flipped, in all arms.
+        noises: others.
+        rounds: of mining in rounds.
+        weight: of a line that a judge called benign.
+        shares: other values of `share_top`, for the arms that matter.
+        seed: of splits, draws and resamples.
+        bootstrap: resamples.
+    """
+
+    pools: tuple[Path, ...]
+    verdicts: Path | None = None
+    rotations: int = 5
+    train_days: int = 28
+    test_days: int = 21
+    per_day: int = 20_000
+    share_top: float = 0.45
+    top_k: int = 500
+    sample: int = 4000
+    reduced_top_k: int = 200
+    budget: int = 1000
+    budgets: tuple[int, ...] = (100, 300, 3000)
+    noise: float = 0.01
+    noises: tuple[float, ...] = (0.0, 0.02, 0.05)
+    rounds: int = 4
+    weight: float = 1.0
+    shares: tuple[float, ...] = (0.09, 0.77)
+    seed: int = 0
+    bootstrap: int = 1000
+
+    def checked(self) -> ProofSettings:
+        """The settings themselves.
+
+        Raises:
+            StudyError: one of them is impossible; it names the setting and the remedy.
+        """
+        for file in (*self.pools, *([self.verdicts] if self.verdicts else [])):
+            if not Path(file).is_file():
+                raise StudyError("there is no such file", file=file, remedy="Check the path")
+        rules: tuple[tuple[str, bool, str], ...] = (
+            ("pools", bool(self.pools), "Name at least one labelled Parquet file"),
+            ("rotations", 2 <= self.rotations <= 20, "Take 2 to 20; each holds out that part of the sources"),
+            ("train_days", self.train_days >= 1, "Give at least one day to learn from"),
+            ("test_days", self.test_days >= 1, "Give at least one day to test on"),
+            ("per_day", self.per_day >= 100, "Give at least 100 events a day"),
+            ("budget", self.budget >= 10, "Give at least 10 lines to ask about"),
+            ("budgets", all(b >= 10 for b in self.budgets), "Give at least 10 lines to ask about"),
+            ("noise", 0 <= self.noise < 0.5, "It is the share of verdicts to flip"),
+            ("noises", all(0 <= n < 0.5 for n in self.noises), "Each is a share of verdicts to flip"),
+            ("rounds", self.rounds >= 1, "One round asks about the whole budget at once"),
+            ("weight", self.weight > 0, "1 counts a judged line as any other"),
+            ("shares", all(0 <= s < 1 for s in (*self.shares, self.share_top)), "Each is a share of the lines"),
+            ("bootstrap", self.bootstrap >= 20, "1000 is usual"),
+        )
+        for name, good, remedy in rules:
+            if not good:
+                raise StudyError(f"{name} = {getattr(self, name)!r} is impossible for a proof", remedy=remedy)
+        return self
+
+    @property
+    def held_out(self) -> float:
+        """The share of the sources that a rotation holds out."""
+        return 1 / self.rotations
+
+    def replay(self, rotation: int, share_top: float) -> ReplaySettings:
+        """The month of a rotation."""
+        return ReplaySettings(
+            days=self.train_days + self.test_days, per_day=self.per_day, seed=self.seed, hold_out=self.held_out,
+            rotation=rotation, share_top=share_top,
+        )  # fmt: skip
+
+    def record(self) -> dict[str, Any]:
+        """The settings as plain JSON values; files by their names."""
+        plain = dataclasses.asdict(self)
+        plain["pools"] = [Path(p).name for p in self.pools]
+        plain["verdicts"] = self.verdicts and Path(self.verdicts).name
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items()}
