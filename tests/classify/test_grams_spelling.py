@@ -5,7 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from cmdclf.classify._grams_spelling import one_spelling
+from cmdclf.classify._grams_spelling import one_spelling, one_spelling_of
+from cmdclf.classify.grams import MOST_BYTES, _bytes_of
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,20 @@ def test_one_spelling_is_read(line, other):
 )
 def test_what_means_something_else_stays(line):
     assert one_spelling(pa.array([line, None])).to_pylist() == [line, None]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["ls", ""],
+        ["DIR  C:\\PROGRA~1\\X", "ls", "sh -c 'a'"],
+        ["a" * (MOST_BYTES - 9) + " C:\\PROGRA~1\\x"],
+        ["C:\\PROGRA~1\\" * (MOST_BYTES // 12)],
+        ["sh -c ''", "\t", "a\u00a0\u3000\u0130"],
+    ],
+)
+def test_few_lines_are_read_as_many_are(lines):
+    few, many = _bytes_of(pa.array(lines)), _bytes_of(pa.array(lines * 20))
+    assert many[0].tobytes() == few[0].tobytes() * 20
+    assert many[1][: len(lines) + 1].tolist() == few[1].tolist()
+    assert list(one_spelling_of(lines)) == one_spelling(pa.array(lines)).to_pylist()
