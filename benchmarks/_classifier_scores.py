@@ -17,7 +17,7 @@ from cmdclf.classify.grams import _KINDS, GRAMS_VERSION
 __all__ = ["Extra", "Scored", "score_all"]
 
 #: Changes when a model's code would give other scores from the same settings.
-_VERSION = f"1 {GRAMS_VERSION} {[(k.name, k.bits, k.length) for k in _KINDS]}"
+_VERSION = f"2 {GRAMS_VERSION} {[(k.name, k.bits, k.length) for k in _KINDS]}"
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,9 +62,9 @@ def explained(scorer: Scorer, lines: pa.RecordBatch, present: NDArray[np.bool_])
     - `layers`: what the line decodes to, 'KIND: TEXT', outermost first.
     - `log_odds`: the score is the sigmoid of `ngrams` + `rest`, and `ngrams` is `constant` and the sum over `spans`;
       `rest` is what trees and everything else add. It is read off a score, so it is exact to float32.
-    - `spans`: in the line's order, those of the innermost layer first: characters `start` to `end` (exclusive) of the
-      line (`layer`, `kind` null) or of `layers[layer]`'s text, with what they add, blanks around them included. They
-      cover all that the n-grams read; none where the model has no n-grams.
+    - `spans`: those of layers first, in each text's order: characters `start` to `end` (exclusive) of the line
+      (`layer`, `kind` null) or of `layers[layer]`'s text, with what they add, blanks around them included. They cover
+      all that the n-grams read; none where the model has no n-grams.
     - `checks`: the behavioural checks that fire, by falling `effect`: what the score loses without the check, in
       `log_odds` as well. `where`: `line`, `layer` (only what it hides), or `inner command` (only a wrapped command,
       which the features don't know: no effect).
@@ -98,19 +99,20 @@ def explained(scorer: Scorer, lines: pa.RecordBatch, present: NDArray[np.bool_])
         if not present[i]:
             rows.append(dict.fromkeys(EXPLAINED.names, ()) | {"log_odds": None})
             continue
-        ngrams = constant + weight * sum(span.log_odds for _, span in spans[i])
+        ngrams = constant + weight * sum(span.log_odds for span in spans[i])
         rows.append(
             {
                 "layers": [f"{layer.kind}: {layer.text}" for layer in layers[i]],
                 "reasons": [_said(check) for check in checks[i].values()]
-                + [_said_of(span, weight) for span in _top([span for _, span in spans[i]], weight)],
+                + [_said_of(span, weight) for span in _top(spans[i], weight)],
                 "log_odds": {"ngrams": ngrams, "constant": constant, **sums[i]},
                 "spans": [
                     {
-                        "layer": layer, "kind": None if layer is None else layers[i][layer].kind, "start": span.start,
-                        "end": span.end, "text": span.text, "log_odds": weight * span.log_odds,
+                        "layer": span.layer, "kind": None if span.layer is None else layers[i][span.layer].kind,
+                        "start": span.start, "end": span.end, "text": span.text,
+                        "log_odds": weight * span.log_odds,
                     }
-                    for layer, span in spans[i]
+                    for span in spans[i]
                 ],
                 "checks": list(checks[i].values()),
                 "neighbours": neighbours[i],
@@ -134,25 +136,28 @@ def _ngrams(scorer: Scorer) -> tuple[float, float]:
     return weight, weight * grams.bias_
 
 
-def _spans(scorer: Scorer, lines: pa.RecordBatch, layers: list[list[Layer]]) -> list[list[tuple[int | None, Span]]]:
-    """Per line its spans, each with the number of its layer. A layer that `layers` lack is appended to them."""
+def _spans(scorer: Scorer, lines: pa.RecordBatch, layers: list[list[Layer]]) -> list[list[Span]]:
+    """Per line its spans. A layer that one of them lies in and that `layers` lack is appended to them."""
     grams = scorer.featuriser.grams
     if grams is None:
         return [[] for _ in layers]
     column = lines.column("command_line")
-    out: list[list[tuple[int | None, Span]]] = []
-    for i, (text, read) in enumerate(zip(column.to_pylist(), with_layers(column).to_pylist(), strict=True)):
-        of_layer = None
-        if len(read) > len(text):
-            # The n-grams read the layer at the platform that the line looks like, whatever the row says.
-            inner = read[: len(read) - len(text) - 1]
-            fits = [k for k, one in enumerate(layers[i]) if one.text.startswith(inner)]
-            of_layer = max(fits, key=lambda k: (layers[i][k].text == inner, k), default=None)
-            if of_layer is None:
-                found = decode_batch(column.slice(i, 1))
-                of_layer = len(layers[i])
-                layers[i].append(Layer(KINDS[found.kind[-1]], found.text[-1].as_py()))  # type: ignore[arg-type]
-        out.append([(of_layer if span.in_layer else None, span) for span in line_spans(grams, text, read)])
+    # The n-grams read a line at the platform that it looks like, whatever the row says.
+    guessed = decode_batch(column)
+    others: list[list[Layer]] = [[] for _ in layers]
+    for row, kind, text in zip(guessed.row, guessed.kind, guessed.text.to_pylist(), strict=True):
+        layer = Layer(KINDS[kind], text)  # type: ignore[arg-type]
+        if layer not in layers[row]:
+            others[row].append(layer)
+    out: list[list[Span]] = []
+    reads = with_layers(column, guessed).to_pylist()
+    for line, read, known, more in zip(column.to_pylist(), reads, layers, others, strict=True):
+        both = known + more
+        spans = line_spans(grams, line, read, [layer.text for layer in both])
+        used = sorted({span.layer for span in spans if span.layer is not None and span.layer >= len(known)})
+        number = {k: len(known) + n for n, k in enumerate(used)}
+        known += [both[k] for k in used]
+        out.append([span if span.layer not in number else replace(span, layer=number[span.layer]) for span in spans])
     return out
 
 

@@ -172,7 +172,7 @@ class Featuriser:
 
 
 def _decoded(batch: pa.RecordBatch) -> tuple[DecodedBatch, pa.StringArray]:
-    """The layers of a LINES batch's lines, and the lines with what they hide before them."""
+    """The layers of a LINES batch's lines, and the lines with what they hide in its place."""
     text = batch.column("command_line").cast(pa.string())
     if "platform" not in batch.schema.names or batch.column("platform").null_count or text.null_count:
         decoded = decode_batch(text, batch.column("platform") if "platform" in batch.schema.names else None)

@@ -16,6 +16,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from cmdclf.classify._grams_kernels import count_grams
+from cmdclf.classify._grams_spelling import one_spelling
 from cmdclf.classify.grams import _KINDS, MOST_BYTES, GramModel, _Kind
 from cmdclf.features.embed_layers import with_layers
 
@@ -33,7 +34,7 @@ def counted(texts: Sequence[str], *, layers: bool, kinds: Sequence[str] = KINDS)
 
     Args:
         texts: the lines.
-        layers: put what a line hides before it.
+        layers: put what a line hides in its place.
         kinds: of the n-grams.
     """
     parts = [_counted(texts[at : at + _ROWS], layers, kinds) for at in range(0, max(len(texts), 1), _ROWS)]
@@ -42,7 +43,7 @@ def counted(texts: Sequence[str], *, layers: bool, kinds: Sequence[str] = KINDS)
 
 def _counted(texts: Sequence[str], layers: bool, kinds: Sequence[str]) -> sparse.csr_matrix:
     lines = pa.array(texts, pa.string())
-    read = pc.utf8_slice_codeunits(with_layers(lines) if layers else lines, 0, MOST_BYTES)
+    read = one_spelling(pc.utf8_slice_codeunits(with_layers(lines) if layers else lines, 0, MOST_BYTES))
     raw = pc.binary_join_element_wise("", pc.utf8_lower(read), "", " ").cast(pa.binary())
     cut = pc.binary_slice(raw, 0, MOST_BYTES)
     data = np.frombuffer(b"".join(cut.to_pylist()), np.uint8)

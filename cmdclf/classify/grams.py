@@ -21,13 +21,14 @@ from cmdclf.classify._grams_kernels import (
     score_word_grams,
     word_grams,
 )
+from cmdclf.classify._grams_spelling import one_spelling, one_spelling_of
 from cmdclf.errors import ModelIntegrityError
 from cmdclf.features.embed_layers import with_layers
 
 __all__ = ["GRAMS_FILE", "GRAMS_VERSION", "MOST_BYTES", "GramModel", "folds_of", "out_of_fold"]
 
 #: Changes when the same weights would give other scores.
-GRAMS_VERSION = 1
+GRAMS_VERSION = 2
 GRAMS_FILE = "grams.npz"
 #: Bytes of a text that count, what it hides before it; more would let padding drown a line.
 MOST_BYTES = 4096
@@ -59,8 +60,9 @@ _KINDS = (
 class GramModel:
     """Logistic regression on TF-IDF of hashed n-grams in lower case: 2 to 5 bytes, and 1 to 3 words.
 
-    A line is read with its innermost decoded layer before it. Each kind's vector has a fixed length, so that long lines
-    weigh no more than short ones. The score is a sum over n-grams: `spans` says exactly what each stretch adds.
+    A line is read with what it hides in its place, without `sh -c` around it, and in one spelling. Each kind's vector
+    has a fixed length, so that long lines weigh no more than short ones. The score is a sum over n-grams: `spans` says
+    exactly what each stretch adds.
 
     Args:
         C: inverse strength of the regularisation.
@@ -129,7 +131,7 @@ class GramModel:
         return self.scores_read(_read(lines))
 
     def scores_read(self, lines: pa.StringArray) -> Floats:
-        """`decision_function` of lines that have what they hide before them already, as `with_layers` gives them."""
+        """`decision_function` of lines that have what they hide in its place already, as `with_layers` gives them."""
         self._check_fitted()
         data, offsets = _bytes_of(lines)
         scores = np.full(len(lines), self.bias_)
@@ -143,13 +145,13 @@ class GramModel:
     def spans(self, text: str) -> tuple[bytes, Floats]:
         """(the m bytes that were read, (m,) what each adds to the log-odds): an n-gram's part is shared by its bytes.
 
-        The bytes are the innermost decoded layer, if there is one, and the line, in lower case and cut to
+        The bytes are the line with what it hides in its place and in one spelling, in lower case and cut to
         `MOST_BYTES`, a blank before and after. `decision_function` is `bias_` and the sum of the parts.
         """
         return self.spans_read(_read(pa.array([text]))[0].as_py())
 
     def spans_read(self, read: str) -> tuple[bytes, Floats]:
-        """`spans` of a line that has what it hides before it already, as `with_layers` gives it."""
+        """`spans` of a line that has what it hides in its place already, as `with_layers` gives it."""
         self._check_fitted()
         data, offsets = _bytes_of(pa.array([read]))
         parts = np.zeros(len(data))
@@ -268,10 +270,12 @@ def _bytes_of(read: pa.StringArray) -> tuple[NDArray[np.uint8], NDArray[np.int64
     if len(read) <= _FEW:
         texts = read.to_pylist()
         if all(text is not None and text.isascii() for text in texts):
-            cut = [f" {text[:MOST_BYTES].lower()} "[:MOST_BYTES] for text in texts]
+            heads = one_spelling_of([text[:MOST_BYTES] for text in texts])
+            cut = [f" {head.lower()} "[:MOST_BYTES] for head in heads]
             offsets = np.array([0, *accumulate(map(len, cut))], np.int64)
             return np.frombuffer("".join(cut).encode(), np.uint8), offsets
-    padded = pc.binary_join_element_wise("", pc.utf8_lower(pc.utf8_slice_codeunits(read, 0, MOST_BYTES)), "", " ")
+    head = one_spelling(pc.utf8_slice_codeunits(read, 0, MOST_BYTES))
+    padded = pc.binary_join_element_wise("", pc.utf8_lower(head), "", " ")
     padded = pc.binary_slice(padded.cast(pa.binary()), 0, MOST_BYTES)
     buffers = padded.buffers()
     offsets = np.frombuffer(buffers[1], np.int32, len(padded) + 1, padded.offset * 4).astype(np.int64)

@@ -140,7 +140,7 @@ class StaticEmbedder:
         return self.embed_read(with_layers(lines))
 
     def embed_read(self, lines: pa.StringArray) -> npt.NDArray[np.float32]:
-        """`embed` of lines that have what they hide before them already, as `with_layers` gives them."""
+        """`embed` of lines that have what they hide in its place already, as `with_layers` gives them."""
         out = np.zeros((len(lines), self.dim), np.float32)
         text, offsets = string_buffers(lines)
         parts = max(1, min(self._threads, len(lines) // _ROWS_PER_THREAD))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cmdclf.classify import Scorer
 from cmdclf.features.embed_layers import with_layers
+from cmdclf.lines import DecodedBatch
 
 SECRET = base64.b64encode("whoami /all".encode("utf-16le")).decode()
 LINES = st.one_of(
@@ -25,6 +26,13 @@ LINES = st.one_of(
             "",
             "É ß İ \u1e9e",
             "x" * 5000,
+            "net\tuser  bob /add",
+            r"dir C:\PROGRA~1\.\x",
+            "sh -c 'cat /etc//passwd /./x'",
+            # Longer than what is put first of a layer: without one, with one, with a word in its place only.
+            "a" * 70_000 + "; w^hoami | $@",
+            "echo sl | rev | sh; " + "z" * 2000,
+            "/usr/bin/w?oami " + "y" * 2000,
         ]
     ),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
@@ -55,11 +63,21 @@ def test_decoding_once_gives_the_bits_of_decoding_for_each_part_in_a_batch_and_a
         assert np.array_equal(whole[k : k + 1], small.featuriser.matrix(batch.slice(k, 1)))
 
 
+def test_only_its_own_layer_stands_before_a_long_line():
+    long = "y" * 2000
+    layers = np.array([1, 2], np.int32), np.zeros(2, np.int8), np.ones(2, np.int8), pa.array(["whoami", "id"])
+    rows = np.array([0, 1, 2, 3], np.int32)
+    restated = pa.array([long, f"{long}; whoami", f"id; {long}", long])
+    decoded = DecodedBatch(*layers, np.zeros(5, np.bool_), rows, restated)
+    read = with_layers(pa.array(["a", "b", "c", "d", "e"]), decoded).to_pylist()
+    assert read == [long, f"whoami {long}; whoami", f"id; {long}", long, "e"]
+
+
 def test_what_embedder_and_n_grams_read_goes_by_the_guess_and_not_by_the_record(small):
     line = r"C:\Windows\system32\cmd.exe /c who^am^i"
     texts = pa.array(["ls", line, line, "ls"])
     batch = pa.record_batch({"command_line": texts, "platform": pa.array(["linux", "linux", "windows", "linux"])})
-    assert with_layers(texts)[1].as_py().startswith("whoami")
+    assert with_layers(texts)[1].as_py().endswith("/c whoami")
     matrix = small.featuriser.matrix(batch)
     first = small.featuriser.maker.width
     assert np.array_equal(matrix[1, first:], matrix[2, first:])

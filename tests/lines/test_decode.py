@@ -65,7 +65,7 @@ def test_every_abbreviation_of_encodedcommand_is_decoded(flag, mark):
         ("cat$IFS$9/etc/hosts", "linux", "ifs", "cat /etc/hosts"),
         ("{cat,/etc/hosts}", "linux", "brace", "cat /etc/hosts"),
         (r"printf '\x77\x68\x6f\x61\x6d\x69' | sh", "linux", "escape", "printf 'whoami' | sh"),
-        (r"$'\167\150\157\141\155\151'", "linux", "escape", "$'whoami'"),
+        (r"$'\167\150\157\141\155\151'", "linux", "escape", "whoami"),
         (r'C:\Windows\System32\cmd.exe /d /s /c "dir C:\x"', "windows", "wrapper", r"dir C:\x"),
         ("cmd.exe/cwhoami", "windows", "wrapper", "whoami"),
         ('powershell.exe -nop -Command "& { Get-Date }"', "windows", "wrapper", "Get-Date"),

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cmdclf.jit import compiled_with
-from cmdclf.lines.decode import _gate_text, marks
+from cmdclf.lines.decode import _gate_shell, _gate_text, marks
+from cmdclf.lines.decode._gate_shell import backtick_expansion, expansion, masks_path
 from cmdclf.lines.decode._gate_text import (
     BLANK,
     HEX,
@@ -41,7 +42,6 @@ from cmdclf.lines.decode.marks import (
     CARET,
     CODES,
     DECODER,
-    EMPTY,
     ENCODED,
     ENVIRONMENT,
     ESCAPE,
@@ -59,24 +59,19 @@ from cmdclf.lines.decode.marks import (
 
 __all__ = ["marks_of", "scan"]
 
-_compiled = compiled_with(_gate_text, marks)
+_compiled = compiled_with(_gate_shell, _gate_text, marks)
 
 
 def _marks() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Per byte whether it is a mark, and per mark and byte whether it is worth a look before that byte."""
     first = np.zeros(256, np.bool_)
-    first[list(b"-\"'\\%!$({[^`+&|<.63*/")] = True
+    first[list(b"-\"'\\%!$({[^`+&|<.63*/?")] = True
     first[[0, 0xE2]] = True  # NUL, which is written as \x00 before decoding; the first byte of a dash
     pairs = np.repeat(first, 256).reshape(256, 256)
+    words_too = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
     for mark, followers in (
-        (0xE2, b"\x80"),
-        (46, b"rRsS"),
-        (47, b"eE"),
-        (54, b"4"),
-        (51, b"2"),
-        (42, b"'\"\\"),
-        (60, b"<"),
-    ):
+        (0xE2, b"\x80"), (46, b"rRsS"), (47, b"eE"), (54, b"4"), (51, b"2"), (42, b"'\"\\" + words_too), (60, b"<("),
+    ):  # fmt: skip
         pairs[mark] = False
         pairs[mark, list(followers)] = True
     return first, pairs
@@ -97,18 +92,19 @@ _METHODS = words("replace( split(")
 _DECODERS, _REVERSERS = words("atob fromhex unhexlify"), words("reverse reversed")
 _CODERS = words("chr chrw chrb fromcharcode bytes bytearray")
 _JOINER, _ROTATOR = words(":join"), words("str_rot13")
-_FILTERS = words("rev tac tr base64 base32 xxd openssl sed")
+_FILTERS = words("rev tac tr base64 base32 xxd openssl sed sh bash zsh dash ksh ash xargs sudo")
 _CASTS = words("[char] [char[ [byte[")
 _KNOWN = words("$env: ${env: $shellid $pshome $verbosepreference $debugpreference $warningpreference")
 _INVOKED = words("iex invoke-expression")
 _ROT13 = words("rot13 rot_13 rot-13")
 _BIN = words("/bin/ /usr/bin/")
-_IN, _IFS = words("in"), words("ifs {ifs")
+_IN = words("in")
 _FROM, _BASE = words("from"), words("base")
 _DECODE = words("decode _decode")
 _HOSTS = words("mshta javascript: vbscript: unescape decodeuri unquote(")
 _POWERSHELLS, _PRINTS = words("powershell pwsh"), words("echo printf")
 _XXDS, _OPENSSLS = words("xxd"), words("openssl")
+_ENV = words("env: {env:")
 _SETS = np.frombuffer(b"set \0set\t\0", np.uint8)
 
 
@@ -192,18 +188,13 @@ def _option(data: Bytes, at: int, low: int, high: int) -> int:
 def _dollar(data: Bytes, at: int, low: int, high: int, posix: bool) -> int:
     """What stands at a dollar: ${IFS}, an empty expansion, or a variable that is called, joined or taken apart."""
     first = at + 1
-    if one_of(data, first, high, _IFS):
-        return EMPTY
-    if posix and (data[first] in (64, 42) or (data[first] == 40 and first + 1 < high and data[first + 1] == 41)):
-        place = ahead(data, first + 1 + (data[first] == 40), high, False)
-        return EMPTY if place < high and PATH[data[place]] and starts_command(data, at, low) else 0
+    doubts = expansion(data, at, low, high, posix) | (_SET if one_of(data, first, high, _ENV) else 0)
     first += data[first] == 123
     place = first
     while place < high and WORD[data[place]]:
         place += 1
     if place == first:
-        return 0
-    doubts = 0
+        return doubts
     place += place < high and data[place] == 125
     beside = place < high and data[place] == 36
     if posix and (beside or starts_command(data, at, low)):
@@ -278,7 +269,9 @@ def _look(  # noqa: C901 - one branch per mark
     if byte == 123 and posix and PATH[following] and previous != 36:
         return BRACE if is_list(data, at, high) else 0
     if byte == 91:
-        return _bracket(data, at, low, high)
+        return _bracket(data, at, low, high) | (BRACE if posix and masks_path(data, at, low) else 0)
+    if byte == 63:
+        return BRACE if posix and masks_path(data, at, low) else 0
     if byte == 94 and previous != 94:
         place = at
         while place < high and data[place] == 94:
@@ -292,11 +285,13 @@ def _look(  # noqa: C901 - one branch per mark
         place += one_of(data, place, high, _BIN)
         return _FILTER if one_of(data, place, high, _FILTERS) else 0
     if byte == 60:
-        return PIPE if following == 60 and at + 2 < high and data[at + 2] == 60 else 0
+        return PIPE if following == 60 and previous != 60 else _FILTER if following == 40 else 0
     if byte == 46:
         method = (following | 32) in (114, 115) and one_of(data, at + 1, high, _METHODS) > 0
         return FOLD if method and follows_literal(data, at, low) else 0
     if byte == 42:
+        if WORD[following]:
+            return BRACE if posix and WORD[previous] and masks_path(data, at, low) else 0
         return DECODER if (previous | 32) == 104 and (QUOTE[following] or following == 92) else 0
     if byte in (51, 54):
         return _number(data, at, low, high)
@@ -322,8 +317,9 @@ def _percent(data: Bytes, at: int, high: int) -> int:
 @_compiled
 def _backtick(data: Bytes, at: int, low: int, high: int, posix: bool) -> int:
     following = data[at + 1] if at + 1 < high else 0
-    if following == 96:
-        return EMPTY if posix and at + 2 < high and PATH[data[at + 2]] else 0
+    bits = backtick_expansion(data, at, high, posix)
+    if bits or following == 96:
+        return bits
     place = back(data, at, low, False)
     if place < low or not NAME[data[place]] or not WORDLIKE[following]:
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,8 @@ class DecodedBatch:
         depth: `(m,) int8` its level, 1 for what the line itself hides.
         text: `(m,) string` what was decoded.
         cut: `(n,) bool` per line whether a bound on depth, size or work ended its decoding.
+        restated_row: `(k,) int32` the lines that read otherwise once everything stands in its place, ascending.
+        restated: `(k,) string` those lines, restated (see `restate.py`).
     """
 
     row: npt.NDArray[np.int32]
@@ -37,6 +40,8 @@ class DecodedBatch:
     depth: npt.NDArray[np.int8]
     text: pa.StringArray
     cut: npt.NDArray[np.bool_]
+    restated_row: npt.NDArray[np.int32]
+    restated: pa.StringArray
 
 
 def decode_batch(lines: pa.StringArray, platform: pa.StringArray | None = None) -> DecodedBatch:
@@ -49,24 +54,34 @@ def decode_batch(lines: pa.StringArray, platform: pa.StringArray | None = None) 
     wanted = np.flatnonzero(suspects(lines, platform))
     cut = _beyond_bound(lines)
     if wanted.size == 0:
-        return DecodedBatch(np.zeros(0, np.int32), np.zeros(0, np.int8), np.zeros(0, np.int8), _NO_TEXT, cut)
+        none, no_kind = np.zeros(0, np.int32), np.zeros(0, np.int8)
+        return DecodedBatch(none, no_kind, no_kind, _NO_TEXT, cut, none, _NO_TEXT)
     rows: list[int] = []
     kinds: list[int] = []
     depths: list[int] = []
     texts: list[str] = []
+    restated: dict[int, str] = {}
     if wanted.size < len(lines):
         lines, platform = lines.take(pa.array(wanted)), platform.take(pa.array(wanted))
     for row, line, shell in zip(wanted.tolist(), lines.to_pylist(), platform.to_pylist(), strict=True):
         decoded = decode_line(line, shell)
         cut[row] = decoded.cut
+        if decoded.restated != line:
+            restated[row] = decoded.restated
         depths += decoded.depths
         for layer in decoded.layers:
             rows.append(row)
             kinds.append(_NUMBER[layer.kind])
             texts.append(layer.text)
+    return DecodedBatch(
+        np.array(rows, np.int32), np.array(kinds, np.int8), np.array(depths, np.int8), _array(texts), cut,
+        np.array(list(restated), np.int32), _array(restated.values()),
+    )  # fmt: skip
+
+
+def _array(texts: Iterable[str]) -> pa.StringArray:
     # A lone surrogate, decoded from UTF-16, is no Arrow text.
-    text = pa.array([t if t.isascii() else t.encode("utf-8", "replace").decode() for t in texts], pa.string())
-    return DecodedBatch(np.array(rows, np.int32), np.array(kinds, np.int8), np.array(depths, np.int8), text, cut)
+    return pa.array([t if t.isascii() else t.encode("utf-8", "replace").decode() for t in texts], pa.string())
 
 
 def _beyond_bound(lines: pa.StringArray) -> npt.NDArray[np.bool_]:

@@ -73,13 +73,15 @@ def _for_loop(text: Text) -> Iterator[Layer]:
                 values = set_by(text.raw)
             word = values.get(picked[3].lower(), "")
             places = _places(items, counted=option == "/l")
-            yield Layer("for", "".join(substring(word, n, 1) for n in places if n < len(word)))
+            spelt = "".join(substring(word, n, 1) for n in places if n < len(word))
+            yield Layer("for", spelt, (match.start(), match.end() + picked.end()))
         elif option in ("", "/f", "/d") and _is_one_word(items, literal=option == "/f"):
             word = items.strip('"') if option == "/f" else items
             if not re.match(rf"{_START}%{{1,2}}~?{name}", body, re.IGNORECASE):
                 # The word is an argument or a value: nothing is hidden.
                 continue
-            yield Layer("for", re.sub(f"%{{1,2}}~?{name}(?![\\w%])", lambda _, w=word: w, body))
+            span = (match.start(), match.end() + len(body))
+            yield Layer("for", re.sub(f"%{{1,2}}~?{name}(?![\\w%])", lambda _, w=word: w, body), span)
 
 
 def _places(items: str, *, counted: bool) -> list[int]:
@@ -102,7 +104,7 @@ def _cmd_wrapper(text: Text) -> Iterator[Layer]:
     """`cmd.exe /d /s /c "X"` -> `X`."""
     match = _WRAPPER.search(text.raw) or _GLUED.search(text.raw)
     if match:
-        yield Layer("wrapper", unquoted(text.raw[match.end() :]))
+        yield Layer("wrapper", unquoted(text.raw[match.end() :]), (match.end(), len(text.raw)))
 
 
 DECODINGS = (

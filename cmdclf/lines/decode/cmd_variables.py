@@ -49,6 +49,7 @@ _INDEXED = re.compile(
     rf"(?i)\$(?:\{{?env:(\w{{1,64}})\}}?|({'|'.join(_AUTOMATIC)})(?:\.tostring\(\))?)\[([\d,\s-]{{1,200}})\]{_JOIN}"
 )
 _PS_ENV = re.compile(r"(?i)\$\{?env:(comspec|systemroot|windir|programdata|public|programfiles|systemdrive)\b\}?")
+_PS_OWN = re.compile(r"(?i)\$\{?env:(\w{1,63})\}?(?![\w\[])")
 _DRIVES = frozenset({"systemdrive", "homedrive"})
 _MAX_VALUE = 4096
 
@@ -70,6 +71,7 @@ def _environment(text: Text) -> Iterator[Layer]:
         elif match[5] is not None:
             if not text.budget.spend(4 * len(value)):
                 return match[0]
+            text.budget.settled.add(value.strip())
             value = replaced(value, match[5], match[6])[:_MAX_VALUE]
         # A line of many short references to one long value must not grow without bound.
         room -= len(value)
@@ -130,7 +132,21 @@ def _powershell_environment(text: Text) -> Iterator[Layer]:
     yield Layer("plain-env", _PS_ENV.sub(lambda m: _VARIABLES[m[1].lower()], text.raw))
 
 
+def _passed_on(text: Text) -> Iterator[Layer]:
+    """`set x=ls&&powershell iex $env:x` -> `...;iex 'ls'`: what cmd set before it called PowerShell."""
+    own = set_by(text.raw) if "set" in text.lower else {}
+    if not own:
+        return
+
+    def value(match: re.Match[str]) -> str:
+        found = own.get(match[1].lower())
+        return match[0] if found is None or not text.budget.spend(len(found)) else f"'{found}'"
+
+    yield Layer("env", _PS_OWN.sub(value, text.raw)[: text.limit])
+
+
 DECODINGS = (
+    Decoding("passed_on", ("$env:", "${env:"), _passed_on, rewrites=True, marks=marks.ENVIRONMENT),
     Decoding("environment", ("%", "!"), _environment, rewrites=True),
     Decoding(
         "indexed_variables",

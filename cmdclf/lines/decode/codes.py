@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from cmdclf.lines.decode import marks
 from cmdclf.lines.decode.layer import Decoding, Layer, Text
-from cmdclf.lines.decode.literals import literal
-from cmdclf.lines.decode.payload import base64_bytes, bytes_text, numbers
+from cmdclf.lines.decode.literals import LITERAL, literal
+from cmdclf.lines.decode.payload import base64_bytes, bytes_text, hex_text, numbers
 
 __all__ = ["DECODINGS"]
 
@@ -28,7 +28,15 @@ _NUMBERS = re.compile(
     rf"(?i)(?<![\w.-])(?:0x[0-9a-f]{{1,4}}|\d{{1,8}})(?:(?:{_MARKS}|\s{{1,2}}|[g-wyz])(?:0x[0-9a-f]{{1,4}}|\d{{1,8}})){{2,8000}}(?![\w.])"
 )
 _PAIRS = re.compile(rf"(?i)(?<![\w.])[0-9a-f]{{2,4}}(?:(?:{_MARKS}|\s{{1,2}}|[g-z])[0-9a-f]{{2,4}}){{2,8000}}(?![\w.])")
-_BASE = re.compile(r"(?i)\]::toint(?:16|32)\(.{1,40}?,\s{0,2}(2|8|16)\s{0,2}\)")
+_BASE = re.compile(r"(?i)\]::to(?:u?int(?:16|32)|byte|char)\(.{1,40}?,\s{0,2}(2|8|16)\s{0,2}\)")
+# What makes a character of each number, and takes the digits two by two.
+_EACH = re.compile(
+    r"(?i)(?:\s?-[ci]?split\s?['\"][^'\"]{1,16}['\"])?\s?\|\s?(?:%|foreach(?:-object)?)\s?\{\s?\(?\[char\](?:\[int\])?\s?(?:\$_|\[convert\]::to\w{4,6}\(\s?\$_\s?,\s?16\s?\))\s?\)?\s?\}"
+)
+_DOUBLED = re.compile(rf"\(\s?\(\s?({LITERAL})\s?\)\s?\)")
+_DIGITS = re.compile(
+    r"(?i)'((?:[0-9a-f]{2}){4,4000})'\s?-split\s?['\"]\(\.\.\)['\"]\s?(?:\|\s?(?:\?|where(?:-object)?)\s?\{\s?\$_\s?\})?"
+)
 _CAST = re.compile(r"(?i)\[char\[\]\]\s{0,4}(?=\(?\s{0,2}['\"])")
 _XOR = re.compile(rf"(?i)-bxor\s{{0,4}}[\"'(]?\s{{0,2}}{_CODE}")
 _RUN = re.compile(r"[\"'(]([A-Za-z0-9+/]{8,}={0,2})[\"')]")
@@ -88,7 +96,16 @@ def _number_lists(text: Text) -> Iterator[Layer]:
         return spelt if quoted else literal(spelt)
 
     pattern = _PAIRS if base == 16 else _NUMBERS
-    yield Layer("char", _CAST.sub("", pattern.sub(word, text.raw)))
+    spelt = pattern.sub(word, text.raw)
+    if base == 16:
+        spelt = _DIGITS.sub(_hexadecimal, spelt)
+    yield Layer("char", _CAST.sub("", spelt if spelt == text.raw else _DOUBLED.sub(r"(\1)", _EACH.sub("", spelt))))
+
+
+def _hexadecimal(match: re.Match[str]) -> str:
+    """The literal of pairs of digits, and how it was split, as its text."""
+    found = hex_text(match[1], 8192)
+    return match[0] if found is None or not found.isprintable() else literal(found)
 
 
 def _xor(text: Text) -> Iterator[Layer]:
@@ -102,12 +119,12 @@ def _xor(text: Text) -> Iterator[Layer]:
         codes = numbers(listed[0])
         word = _word([code ^ key for code in codes])
         if word is not None:
-            yield Layer("xor", word)
+            yield Layer("xor", word, listed.span())
     for run in _RUN.finditer(text.raw):
         data = base64_bytes(run[1], text.limit, text.budget)
         plain = None if data is None else bytes_text(data.translate(table), text.limit)
         if plain is not None:
-            yield Layer("xor", plain)
+            yield Layer("xor", plain, run.span())
 
 
 DECODINGS = (

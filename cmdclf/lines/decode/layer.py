@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 __all__ = ["KINDS", "PLAIN", "Budget", "Decoding", "Kind", "Layer", "Text"]
@@ -22,21 +22,29 @@ PLAIN = frozenset({"wrapper", "plain-env"})
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One decoded text: `kind` says what was undone, `text` is what a shell would go on with."""
+    """One decoded text: `kind` says what was undone, `text` is what a shell would go on with.
+
+    `span` is the place that it stands for in the text that it was taken out of, where that is known. A `fragment` is a
+    word of that text, such as a program's name: restated in its place, but no layer.
+    """
 
     kind: Kind
     text: str
+    span: tuple[int, int] | None = field(default=None, compare=False)
+    fragment: bool = field(default=False, compare=False)
 
 
 @dataclass(slots=True)
 class Budget:
     """What one line's decoding may still cost, in steps: about one character looked at by one pattern.
 
-    Steps, not seconds, so that every machine gives the same layers.
+    Steps, not seconds, so that every machine gives the same layers. `settled` holds values of variables of which a
+    layer shows all that the line makes of them.
     """
 
     steps: int
     cut: bool = False
+    settled: set[str] = field(default_factory=set)
 
     def spend(self, steps: int) -> bool:
         """Whether so many steps were left; they are taken, and `cut` says if they were not."""

@@ -6,10 +6,23 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from cmdclf.lines.decode import cmd, cmd_variables, codes, literals, pipes, powershell, script, shell, variables
+from cmdclf.lines.decode import (
+    cmd,
+    cmd_variables,
+    codes,
+    expansions,
+    globs,
+    literals,
+    pipes,
+    powershell,
+    script,
+    shell,
+    variables,
+)
 from cmdclf.lines.decode.gate import text_marks
 from cmdclf.lines.decode.layer import Budget, Decoding, Layer, Text
 from cmdclf.lines.decode.marks import EVERYTHING
+from cmdclf.lines.decode.restate import Restating
 from cmdclf.lines.platform import guess_platform
 
 __all__ = ["DECODINGS", "MAX_CHARACTERS", "Decoded", "decode_layers", "decode_line"]
@@ -18,8 +31,9 @@ __all__ = ["DECODINGS", "MAX_CHARACTERS", "Decoded", "decode_layers", "decode_li
 DECODINGS: tuple[Decoding, ...] = tuple(
     sorted(
         (
-            *cmd.DECODINGS, *cmd_variables.DECODINGS, *shell.DECODINGS, *powershell.DECODINGS, *script.DECODINGS,
-            *codes.DECODINGS, *literals.DECODINGS, *variables.DECODINGS, *pipes.DECODINGS,
+            *cmd.DECODINGS, *cmd_variables.DECODINGS, *expansions.DECODINGS, *globs.DECODINGS, *shell.DECODINGS,
+            *powershell.DECODINGS, *script.DECODINGS, *codes.DECODINGS, *literals.DECODINGS, *variables.DECODINGS,
+            *pipes.DECODINGS,
         ),
         key=lambda decoding: not decoding.rewrites,
     )
@@ -41,11 +55,15 @@ _CALL = 40
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A line's layers, outermost first, the level of each, and whether a bound ended the work before the line did."""
+    """A line's layers, outermost first, the level of each, and whether a bound ended the work before the line did.
+
+    `restated` is the line with what it hides in its place.
+    """
 
     layers: list[Layer]
     depths: list[int]
     cut: bool
+    restated: str
 
 
 def decode_layers(
@@ -94,7 +112,13 @@ def decode_line(
             break
         found.depth += 1
     cut = found.full or found.budget.cut or any(_hides_more(raw, windows, found) for raw in level)
-    return Decoded(found.layers, found.depths, cut)
+    # Its own budget: what is restated never depends on how much the layers cost.
+    restated = (
+        found.restating.of(start, Budget(_STEPS, settled=found.budget.settled))
+        if found.layers or found.restating.places
+        else start
+    )
+    return Decoded(found.layers, found.depths, cut, restated)
 
 
 class _Found:
@@ -108,16 +132,27 @@ class _Found:
         self.budget = budget
         self.gated = gated
         self.full = False
+        self.restating = Restating(limit)
         self.seen = {start.strip()}
         self._room = 4 * limit
 
-    def add(self, layer: Layer) -> str | None:
-        """The text as it was kept; None if it is empty, known, or beyond the bounds."""
+    def kept(self, layer: Layer) -> str:
+        """The layer's text within the bound of one text."""
         text = layer.text
         if len(text) > self.limit:
             text = text[: self.limit]
             self.budget.cut = True
-        text = text.replace("\0", "\\x00").strip()
+        return text.replace("\0", "\\x00").strip()
+
+    def add_from(self, raw: str, layer: Layer) -> str | None:
+        """As `add`, of a layer that was taken out of the text `raw`, whose place it is restated in."""
+        if layer.span is not None:
+            self.restating.place(raw, layer.span, self.kept(layer))
+        return None if layer.fragment else self.add(layer)
+
+    def add(self, layer: Layer) -> str | None:
+        """The text as it was kept; None if it is empty, known, or beyond the bounds."""
+        text = self.kept(layer)
         if not text or text in self.seen:
             return None
         if len(self.layers) >= _MAX_LAYERS or self._room < len(text):
@@ -151,11 +186,12 @@ def _one_level(raw: str, windows: bool, found: _Found) -> list[str]:
                     text = _text(kept, windows, found)
         if text is before or found.full:
             break
+    found.restating.rewritten(raw, text.raw)
     inner: list[str] = []
     for mark, decoding in _EXTRACTS:
         if text.marks & mark and _applies(decoding, text, found):
             for layer in decoding.apply(text):
-                kept = found.add(layer)
+                kept = found.add_from(raw, layer)
                 if kept is not None:
                     inner.append(kept)
                 if found.full:

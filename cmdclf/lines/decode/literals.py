@@ -40,7 +40,7 @@ _FIELD = re.compile(r"\{(\d{1,2})(?:[,:][^{}]{0,20})?\}")
 # `-join` without a left side stands first; `$x -join ','` joins what isn't known here.
 _JOIN = re.compile(
     rf"(?i)((?:^|[(=;{{&|,\"])\s{{0,4}}-join\s{{0,4}})?"
-    rf"(?:(?<![\w\])])\(\s{{0,4}}({_LIST}){_CHARS}\s{{0,4}}\)|({_LIST}){_CHARS})"
+    rf"(?:(?:(?<![\w\])])|(?<=-join)|(?<=-JOIN)|(?<=-Join))\(\s{{0,4}}({_LIST}){_CHARS}\s{{0,4}}\)|({_LIST}){_CHARS})"
     rf"(?:\s{{0,4}}-join\s{{0,4}}({_OPERAND}))?"
 )
 _JOIN_CALL = re.compile(rf"(?i)\[string\]::join\(\s{{0,4}}({LITERAL})\s{{0,4}},\s{{0,4}}\(?({_LIST})\)?\s{{0,4}}\)")
@@ -200,7 +200,7 @@ def _reversal(text: Text) -> Iterator[Layer]:
             return
         # A quoted program path at the front is no payload, nor is an address.
         if match[0][2:4] != ":\\" and sum(map(str.isalpha, match[0])) >= _REVERSED_MIN:
-            yield Layer("reverse", match[0][-2:0:-1])
+            yield Layer("reverse", match[0][-2:0:-1], match.span())
 
 
 _MAX_REVERSED = 64

@@ -1,24 +1,37 @@
-"""A literal through filters that only spell it differently: echo X | rev, | tr a-z n-za-m, | base64 -d, | xxd -r -p."""
+"""A literal that is handed to a shell, also through filters: echo X | rev | sh, tr a-z n-za-m <<< X, bash <<< X."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from cmdclf.lines.decode import marks
+from cmdclf.lines.decode.enclosing import POSIX, widened
 from cmdclf.lines.decode.layer import Decoding, Kind, Layer, Text
 from cmdclf.lines.decode.payload import base32_text, base64_text, hex_text
+from cmdclf.lines.decode.quoting import SHELL_WORD, plain_word
 
 __all__ = ["DECODINGS"]
 
-_WORD = r"(?:'[^']{0,8000}'|\"[^\"$`]{0,8000}\"|[^\s|;&<>$`'\"()]{1,8000})"
+_WORDS = re.compile(SHELL_WORD)
 _SOURCE = re.compile(
     rf"(?<![\w.-])(?:echo|printf)\s{{1,4}}(?:-[neE]{{1,3}}\s{{1,4}}){{0,3}}(?:['\"]?%[sb](?:\\n)?['\"]?\s{{1,4}})?"
-    rf"({_WORD}(?: {{1,2}}{_WORD}){{0,7}})\s{{0,4}}(?=\|)"
+    rf"({SHELL_WORD}(?:[ \t]{{1,4}}{SHELL_WORD}){{0,63}}+)\s{{0,4}}(?=[|)`])"
 )
-_HERE = re.compile(rf"<<<\s{{0,4}}({_WORD})")
+_HERE = re.compile(rf"<<<\s{{0,4}}({SHELL_WORD})")
+# A shell that reads its input, and xargs with what it calls.
+_READER = re.compile(
+    r"(?:(?<![\w./-])(?:/usr)?(?:/bin/)?(?:(?:ba|z|da|k|a)?sh(?:\s{1,4}-s?)?|source\s{1,4}/dev/stdin)"
+    r"|(?<![\w.-])xargs\s{1,4}([\w./][\w./ =-]{0,80}))\s{0,4}$"
+)
+_XARGS = re.compile(r"\s{0,4}\|\s{0,4}xargs\s{1,4}([\w./][\w./ =-]{0,80}?)\s{0,4}(?=[;&|)\n'\"`]|$)")
+_DOCUMENT = re.compile(
+    r"(?<![\w.-])(?:ba|z|da|k)?sh(?:\s{1,4}-s?)?\s{0,4}<<-?\s{0,4}['\"]?(\w{1,40})['\"]?[ \t]{0,8}\n"
+)
 _FILTER = re.compile(
-    r"\s{0,4}\|\s{0,4}(?:/usr)?(?:/bin/)?(rev|tac|tr|base64|base32|xxd|openssl|gunzip|gzip|zcat|sed)\b([^|;&\n]{0,200})"
+    r"\s{0,4}\|\s{0,4}(?:/usr)?(?:/bin/)?(rev|tac|tr|base64|base32|xxd|openssl|gunzip|gzip|zcat|sed)\b"
+    r"((?:'[^'\n]{0,200}'|\"[^\"\n]{0,200}\"|[^|;&\n)`'\"]){0,200}+)"
 )
 _BEFORE = re.compile(r"(?:/usr)?(?:/bin/)?\b(rev|tr|base64|base32|xxd|openssl|sed)\b([^|;&\n<]{0,100})$")
 _ARGUMENT = re.compile(r"'([^']{0,300})'|\"([^\"]{0,300})\"|([^\s'\")`<>]{1,300})")
@@ -35,51 +48,101 @@ _ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
 _CUT = re.compile(r"\s{0,4}\|\s{0,4}(?:cut|awk|head|grep)\b")
 _MAX_FILTERS = 8
 _TR_MIN = 3
+_TWO = 2
+_MAX_DOCUMENTS = 16
+_WIDENING = 600
 _LOOK_BACK = 120
 
 
 def _pipeline(text: Text) -> Iterator[Layer]:
-    """`echo 'tac' | rev` -> `cat`; a filter that isn't known here (`sh`) ends the pipeline."""
+    """`echo 'tac' | rev` -> `cat`; a filter that isn't known here ends the pipeline.
+
+    What is only handed to a shell, to xargs or to a command substitution hides nothing: `wrapper`.
+    """
     for match in _SOURCE.finditer(text.raw):
-        source = _unquoted(match[1])
-        kind: Kind | None = None
-        at = match.end()
-        for _ in range(_MAX_FILTERS):
-            step = _FILTER.match(text.raw, at)
-            if step is None or not text.budget.spend(len(source)):
-                break
-            if step[1] not in _COMPRESSED:
-                done = _filtered(step[1], step[2], source, text)
-                if done is None:
-                    break
-                kind, source = done
-            at = step.end()
-        # `rev | cut -f1 | rev` takes the last field.
-        if kind is not None and not (kind == "reverse" and _CUT.match(text.raw, at)):
-            yield Layer(kind, source)
+        yield from _through(text, plain_words(match[1]), match.start(), match.end())
     for match in _HERE.finditer(text.raw):
         if not text.budget.spend(3 * _LOOK_BACK):
             return
-        step = _BEFORE.search(text.raw[max(0, match.start() - _LOOK_BACK) : match.start()])
-        done = _filtered(step[1], step[2], _unquoted(match[1]), text) if step else None
-        if done is not None:
-            yield Layer(*done)
+        low = max(0, match.start() - _LOOK_BACK)
+        before = text.raw[low : match.start()]
+        step = _BEFORE.search(before)
+        given = plain_word(match[1])
+        if step:
+            filtered = _filtered(step[1], step[2], given, text)
+            if filtered is not None:
+                yield from _through(text, filtered[1], low + step.start(), match.end(), filtered)
+        elif reader := _READER.search(before):
+            name = reader[1]
+            span = (low + reader.start(), match.end())
+            yield Layer("wrapper", f"{name} {given}" if name else given, widened(text.raw, *span, POSIX))
+    yield from _here_documents(text)
 
 
-def _unquoted(word: str) -> str:
-    if word[0] in "'\"" and word[0] == word[-1] and len(word) > 1 and word[0] not in word[1:-1]:
-        return word[1:-1]
-    return word.replace("'", "").replace('"', "")
+def _through(
+    text: Text, source: str, start: int, at: int, done: tuple[Kind, str, bool] | None = None
+) -> Iterator[Layer]:
+    """What the filters from `at` on make of a text that is given from `start` on."""
+    kind, certain = (done[0], done[2]) if done else (None, False)
+    for _ in range(_MAX_FILTERS):
+        step = _FILTER.match(text.raw, at)
+        if step is None or not text.budget.spend(len(source)):
+            break
+        if step[1] not in _COMPRESSED:
+            filtered = _filtered(step[1], step[2], source, text)
+            if filtered is None:
+                break
+            kind, source, certain = filtered[0], filtered[1], certain or filtered[2]
+        at = step.end()
+    if not text.budget.spend(_WIDENING):
+        return
+    if xargs := _XARGS.match(text.raw, at):
+        yield Layer(kind or "wrapper", f"{xargs[1]} {source}", widened(text.raw, start, xargs.end(), POSIX))
+        return
+    span = widened(text.raw, start, at, POSIX)
+    # `rev | cut -f1 | rev` takes the last field.
+    if kind == "reverse" and _CUT.match(text.raw, at):
+        return
+    if span != (start, at) and source.strip():
+        yield Layer(kind or "wrapper", source, span, kind is None and " " not in source)
+    elif kind is not None and certain:
+        yield Layer(kind, source, span)
 
 
-def _filtered(program: str, rest: str, source: str, text: Text) -> tuple[Kind, str] | None:
-    """What the filter makes of the text; None if it makes no other text."""
-    arguments = [a or b or c for a, b, c in _ARGUMENT.findall(rest)]
+def _here_documents(text: Text) -> Iterator[Layer]:
+    """`bash <<E`, the lines up to `E` -> the lines."""
+    for match in islice(_DOCUMENT.finditer(text.raw), _MAX_DOCUMENTS):
+        end = text.raw.find(f"\n{match[1]}", match.end() - 1)
+        if end < 0 or not text.budget.spend(end - match.start()):
+            return
+        yield Layer("wrapper", text.raw[match.end() : end], (match.start(), end + 1 + len(match[1])))
+
+
+def plain_words(words: str) -> str:
+    """Several words as echo prints them."""
+    return " ".join(plain_word(word) for word in _WORDS.findall(words))
+
+
+def _filtered(program: str, rest: str, source: str, text: Text) -> tuple[Kind, str, bool] | None:
+    """What the filter makes of the text, and whether that hides something wherever it is written.
+
+    Other case of the letters doesn't: it counts only where the result is run. None if it makes no other text.
+    """
+    if program == "tr":
+        return _translated(_arguments(rest), source)
+    found = _decoded(program, rest, source, text)
+    return None if found is None else (*found, True)
+
+
+def _arguments(rest: str) -> list[str]:
+    return [a or b or c for a, b, c in _ARGUMENT.findall(rest)]
+
+
+def _decoded(program: str, rest: str, source: str, text: Text) -> tuple[Kind, str] | None:
+    arguments = _arguments(rest)
     flags = "".join(a for a in arguments if a.startswith("-"))
     if program == "rev":
         return ("reverse", source[::-1]) if any(map(str.isalpha, source)) else None
-    if program == "tr":
-        return _translated(arguments, source)
     if program == "sed":
         match = _SED.fullmatch(next((a for a in arguments if not a.startswith("-")), ""))
         return ("replace", source.replace(match[2], match[3])) if match and match[2] in source else None
@@ -95,15 +158,15 @@ def _filtered(program: str, rest: str, source: str, text: Text) -> tuple[Kind, s
     return None if found is None else ("gzip-base64" if found[1] else "base64", found[0])
 
 
-def _translated(arguments: list[str], source: str) -> tuple[Kind, str] | None:
-    """Letters that become other letters, or go; a tr that changes case or separators hides nothing."""
-    if len(arguments) != 2:
+def _translated(arguments: list[str], source: str) -> tuple[Kind, str, bool] | None:
+    """Letters that become other letters, or go; a tr that changes case or separators hides nothing by itself."""
+    if len(arguments) != _TWO:
         return None
     if arguments[0] in ("-d", "--delete"):
         gone = set(_expanded(arguments[1]))
         kept = "".join(c for c in source if c not in gone)
         letters = sum(c.isalnum() for c in source) - sum(c.isalnum() for c in kept)
-        return ("tr", kept) if letters >= _TR_MIN else None
+        return "tr", kept, letters >= _TR_MIN
     if arguments[0].startswith("-") and len(arguments[0]) > 1:
         return None
     old, new = _expanded(arguments[0]), _expanded(arguments[1])
@@ -112,7 +175,7 @@ def _translated(arguments: list[str], source: str) -> tuple[Kind, str] | None:
     new += new[-1] * (len(old) - len(new))
     result = source.translate({ord(a): b for a, b in zip(old, new, strict=False)})
     changed = sum(a.isalnum() and b.isalnum() and a.lower() != b.lower() for a, b in zip(source, result, strict=True))
-    return ("tr", result) if changed >= _TR_MIN else None
+    return "tr", result, changed >= _TR_MIN
 
 
 def _expanded(letters: str) -> str:
@@ -129,6 +192,4 @@ def _expanded(letters: str) -> str:
     return "".join(out)
 
 
-DECODINGS = (
-    Decoding("pipeline", ("| ", "|r", "|t", "|b", "|x", "|o", "|s", "|/", "<<<"), _pipeline, marks=marks.PIPE),
-)
+DECODINGS = (Decoding("pipeline", ("|", "<<", "$(", "`", "<("), _pipeline, marks=marks.PIPE),)

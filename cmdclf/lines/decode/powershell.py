@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from cmdclf.lines.decode import marks
+from cmdclf.lines.decode.enclosing import INVOKING, POWERSHELL, widened
 from cmdclf.lines.decode.layer import Decoding, Layer, Text
+from cmdclf.lines.decode.literals import LITERAL
 from cmdclf.lines.decode.payload import base64_text
 from cmdclf.lines.decode.quoting import unquoted
 
@@ -25,6 +28,10 @@ _COMMAND = re.compile(
 _POSITIONAL = re.compile(
     r"(?i)(?:powershell|pwsh)(?:\.exe)?[\"']?\s{1,4}(?:-(?!f|c|e(?!x))\w{1,20}\s{1,4}(?:[\w.]{1,20}\s{1,4})?){0,6}(?=[\"'])"
 )
+_INVOKED_LITERAL = re.compile(rf"({LITERAL})")
+_RUNS = re.compile(r"(?i)^\(?\s{0,2}(?:[&.]|iex|invoke-e)|(?:iex|invoke-expression)\s{0,2}\)?$")
+_MAX_INVOKED = 64
+_CALL = 200
 _BLOCK = re.compile(r"^&\s{0,4}\{(.*)\}$", re.DOTALL)
 
 
@@ -33,7 +40,7 @@ def _encoded_command(text: Text) -> Iterator[Layer]:
     for match in _ENCODED.finditer(text.raw):
         found = base64_text(match[1], text.limit, text.budget)
         if found is not None:
-            yield Layer("encoded-command", found[0])
+            yield Layer("encoded-command", found[0], match.span(1))
 
 
 def _base64_literals(text: Text) -> Iterator[Layer]:
@@ -41,7 +48,8 @@ def _base64_literals(text: Text) -> Iterator[Layer]:
     for match in _LITERAL.finditer(text.raw):
         found = base64_text(match[1], text.limit, text.budget)
         if found is not None:
-            yield Layer("gzip-base64" if found[1] else "base64", found[0])
+            span = widened(text.raw, *match.span(1), POWERSHELL)
+            yield Layer("gzip-base64" if found[1] else "base64", found[0], span)
 
 
 def _backticks(text: Text) -> Iterator[Layer]:
@@ -56,10 +64,23 @@ def _command(text: Text) -> Iterator[Layer]:
     if match:
         inner = unquoted(text.raw[match.end() :])
         block = _BLOCK.match(inner)
-        yield Layer("wrapper", (block[1] if block else inner).strip())
+        yield Layer("wrapper", (block[1] if block else inner).strip(), (match.end(), len(text.raw)))
+
+
+def _invoked(text: Text) -> Iterator[Layer]:
+    """`iex('X')`, `iex "X"`, `'X' | iex` -> `X`; `&('X')` -> the program's name."""
+    for match in islice(_INVOKED_LITERAL.finditer(text.raw), _MAX_INVOKED):
+        if not text.budget.spend(_CALL):
+            return
+        span = widened(text.raw, *match.span(1), INVOKING)
+        inner = match[1][1:-1]
+        if _RUNS.search(text.raw[slice(*span)]) and any(map(str.isalpha, inner)):
+            named = text.raw[span[0]] in "&." or " " not in inner
+            yield Layer("wrapper", inner.replace("''", "'") if match[1][0] == "'" else inner, span, named)
 
 
 DECODINGS = (
+    Decoding("invoked", ("iex", "invoke-expression", "&(", "& (", "&'", "& '", ".('"), _invoked),
     Decoding("powershell_command", ("powershell", "pwsh"), _command),
     Decoding("encoded_command", ("-e", "/e", "–e", "—e", "―e"), _encoded_command, marks=marks.ENCODED),
     Decoding(

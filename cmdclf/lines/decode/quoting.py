@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["shell_word", "unquoted"]
+import re
+
+__all__ = ["SHELL_WORD", "plain_word", "shell_word", "shell_word_end", "unquoted"]
+
+#: A shell word that stands for itself: pieces in quotes or not, without variables and substitutions.
+SHELL_WORD = r"(?:'[^']{0,8000}+'|\"(?:[^\"\\$`]|\\.){0,8000}+\"|\\[^\n]|[^\s|;&<>$`'\"()\\]{1,8000}+){1,500}+"
+_PIECE = re.compile(r"'([^']{0,8000})'|\"((?:[^\"\\$`]|\\.){0,8000})\"|\\([^\n])", re.DOTALL)
+_IN_DOUBLE = re.compile(r"\\([\"\\$`])")
 
 
 def unquoted(rest: str) -> str:
@@ -41,3 +48,33 @@ def shell_word(rest: str) -> str:
         out.append(rest[at])
         at += 1
     return "".join(out).strip()
+
+
+def shell_word_end(rest: str) -> int:
+    """Where `shell_word` ends in the text that it was given."""
+    at = len(rest) - len(rest.lstrip())
+    quote = rest[at : at + 1]
+    if quote == "'":
+        closing = rest.find("'", at + 1)
+        while closing > 0 and rest.startswith("'\\''", closing):
+            closing = rest.find("'", closing + 4)
+        return len(rest) if closing < 0 else closing + 1
+    if quote != '"':
+        return len(rest)
+    at += 1
+    while at < len(rest) and rest[at] != '"':
+        at += 2 if rest[at] == "\\" and at + 1 < len(rest) and rest[at + 1] in '"\\$`' else 1
+    return min(at + 1, len(rest))
+
+
+def plain_word(word: str) -> str:
+    """A shell word (`SHELL_WORD`) without its quotes and escapes: `a'b c'"d"\\e` -> `ab cde`."""
+    return _PIECE.sub(_plain_piece, word)
+
+
+def _plain_piece(piece: re.Match[str]) -> str:
+    if piece[1] is not None:
+        return piece[1]
+    if piece[2] is not None:
+        return _IN_DOUBLE.sub(r"\1", piece[2])
+    return piece[3]

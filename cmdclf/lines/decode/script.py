@@ -30,7 +30,7 @@ def _rot13(text: Text) -> Iterator[Layer]:
     """`codecs.decode('jubnzv', 'rot13')`, PHP's `str_rot13('jubnzv')`."""
     for pattern in (_ROT13, _STR_ROT13):
         for match in pattern.finditer(text.raw):
-            yield Layer("rot13", codecs.encode(match[1][1:-1], "rot13"))
+            yield Layer("rot13", codecs.encode(match[1][1:-1], "rot13"), match.span(1))
 
 
 DECODINGS = (

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from cmdclf.lines.decode import marks
 from cmdclf.lines.decode.layer import Decoding, Layer, Text
 from cmdclf.lines.decode.payload import base32_text, base64_text, bytes_text, hex_text
-from cmdclf.lines.decode.quoting import shell_word
+from cmdclf.lines.decode.quoting import shell_word, shell_word_end
 
 __all__ = ["DECODINGS"]
 
@@ -33,9 +33,6 @@ _BRACE = re.compile(r"\{(?<![^\s;|&(]\{)([\w./-]{1,200}(?:,[^,{}\s]{1,200}){1,32
 _SLASHED = re.compile(
     r"'[^']*'|\"[^\"]*\"|(?:^|(?<=[;|&])\s{0,4}(?=[\w./]))[\w./]{0,60}(?:\\[a-zA-Z][\w./]{0,60}){1,16}"
 )
-# Parts that expand to nothing: `wh$@oami`, `who$()ami`.
-_NOTHING = re.compile(r"(?:^|(?<=[;&|(\n]))\s{0,4}[\w./-]{0,60}(?:(?:\$[@*]|\$\(\)|``)[\w./-]{1,60}){1,16}")
-_NOTHING_PART = re.compile(r"\$[@*]|\$\(\)|``")
 _ESCAPES = re.compile(r"(?:\\x[0-9a-fA-F]{2}|\\u00[0-9a-fA-F]{2}|\\0?[0-3][0-7]{2}){3,}")
 _ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})|\\u00([0-9a-fA-F]{2})|\\0?([0-3][0-7]{2})")
 
@@ -49,7 +46,14 @@ def _sh_wrapper(text: Text) -> Iterator[Layer]:
     found.append(_SCRIPT.search(raw) if any(program in raw for program in _PROGRAMS) else None)
     for match in found:
         if match:
-            yield Layer("wrapper", shell_word(raw[match.end() :]))
+            rest = raw[match.end() :]
+            # `eval` goes with its argument; of `sh -c` the name says in which language the text is.
+            start = match.start() + 1 if match.re is _EVAL and match[0][0] != "e" else match.start()
+            yield Layer(
+                "wrapper",
+                shell_word(rest),
+                (start if match.re is _EVAL else match.end(), match.end() + shell_word_end(rest)),
+            )
 
 
 def _shell_call(raw: str) -> re.Match[str] | None:
@@ -70,7 +74,7 @@ def _base64_pipe(text: Text) -> Iterator[Layer]:
             continue
         found = base64_text(run, text.limit, text.budget)
         if found is not None:
-            yield Layer("gzip-base64" if found[1] else "base64", found[0])
+            yield Layer("gzip-base64" if found[1] else "base64", found[0], match.span())
 
 
 def _hex_pipe(text: Text) -> Iterator[Layer]:
@@ -80,7 +84,7 @@ def _hex_pipe(text: Text) -> Iterator[Layer]:
     for match in _HEX_RUN.finditer(text.raw):
         found = hex_text(match[0], text.limit)
         if found is not None:
-            yield Layer("hex", found)
+            yield Layer("hex", found, match.span())
 
 
 def _base32(text: Text) -> Iterator[Layer]:
@@ -88,13 +92,7 @@ def _base32(text: Text) -> Iterator[Layer]:
     for match in _BASE32_RUN.finditer(text.raw):
         found = base32_text(match[0], text.limit, text.budget)
         if found is not None:
-            yield Layer("base32", found)
-
-
-def _nothing(text: Text) -> Iterator[Layer]:
-    """`wh$@oami`, `who$()ami` -> `whoami`: empty parts of a command's name; `PC$@domain` stays."""
-    if not text.windows:
-        yield Layer("quotes", _NOTHING.sub(lambda m: _NOTHING_PART.sub("", m[0]), text.raw))
+            yield Layer("base32", found, match.span())
 
 
 def _field_separator(text: Text) -> Iterator[Layer]:
@@ -131,7 +129,6 @@ DECODINGS = (
     Decoding("base64_pipe", ("base64", "openssl"), _base64_pipe, marks=marks.DECODER),
     Decoding("hex_pipe", ("xxd", "fromhex", "unhexlify", "'h*'", '"h*"'), _hex_pipe, marks=marks.DECODER),
     Decoding("base32", ("base32", "b32decode"), _base32, marks=marks.DECODER),
-    Decoding("nothing", ("$@", "$*", "$()", "``"), _nothing, rewrites=True, marks=marks.EMPTY),
     Decoding("field_separator", ("$ifs", "${ifs"), _field_separator, rewrites=True, marks=marks.EMPTY),
     Decoding("braces", ("{",), _braces, rewrites=True, marks=marks.BRACE),
     Decoding("backslashes", ("\\",), _backslashes, rewrites=True, marks=marks.BACKSLASH),

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from itertools import islice
 
 from cmdclf.lines.decode import marks
+from cmdclf.lines.decode.expansions import PARAMETER, expanded
 from cmdclf.lines.decode.layer import Decoding, Layer, Text
 from cmdclf.lines.decode.literals import LITERAL, literal
+from cmdclf.lines.decode.quoting import SHELL_WORD, plain_word
 
 __all__ = ["DECODINGS"]
 
@@ -31,15 +33,26 @@ _PS_AFTER = re.compile(
     r"(?i)\s{0,2}\+(?!=)|\$|\[-?\d|\.(?:replace|split|substring|tochararray)|\s{0,2}-(?:join|split|[ci]?replace|f|bxor)\b"
 )
 _PS_USE = re.compile(r"\$\{?(\w{1,40})\}?(?!\s{0,4}=[^=]|\w)")
+_PS_BACKWARDS = re.compile(
+    r"(?i)\$\{?(\w{1,40})\}?\s?\[\s?(?:-1\s?\.\.\s?-\s?\(?\s?\$\{?\1\}?\.(?:length|count)\s?\)?"
+    r"|\(?\s?\$\{?\1\}?\.(?:length|count)\s?(?:-\s?1\s?)?\)?\s?\.\.\s?0)\s?\](?:\s?-join\s?(?:''|\"\"))?"
+)
+_SCRIPT = re.compile(r"powershell|pwsh")
+_FRONT = 200
 _WITHIN = re.compile(r"[\w$/\\:]")
 _DOUBLE = re.compile(r"\"[^\"]{0,2000}\"")
-_SH_VALUE = re.compile(r"('[^']{0,500}'|\"[^\"$`]{0,500}\"|[\w./:@%+,-]{0,500})(?=[\s;&|)]|$)")
+_SH_VALUE = re.compile(rf"({SHELL_WORD}|)(?=[\s;&|)]|$)")
+# All that eval runs comes from variables.
+_SH_EVAL = re.compile(r"((?:^|(?<=[\s;&|(\"']))eval\s{1,4})\"((?:\$\{?[A-Za-z_]\w{0,40}\}?){1,64})\"")
 _SH_BEFORE = re.compile(r"(?:^|[;&|(`\n]|(?<![\w-])(?:eval|exec|then|do)\s)\s{0,4}\"?[\w./-]{0,40}$")
-_SH_USE = re.compile(r"\$(?:\{([A-Za-z_]\w{0,40})\}|([A-Za-z_]\w{0,40}))")
+_SH_USE = re.compile(rf"\$(?:\{{([A-Za-z_]\w{{0,40}})\}}|([A-Za-z_]\w{{0,40}}))|{PARAMETER}")
 
 
 def _powershell_variables(text: Text) -> Iterator[Layer]:
     """`$a='ie';$b='x';&($a+$b)` -> `...;&('ie'+'x')`, `"$a$b"` -> `"iex"`."""
+    if '\\"' in text.raw and _SCRIPT.search(text.lower[:_FRONT]):
+        # Its quotes are those of the line; the script itself is looked at once they are off.
+        return
     known = {m[1].lower(): m[2][1:-1] for m, _ in zip(_PS_ASSIGNED.finditer(text.raw), range(_MAX_NAMES), strict=False)}
     if not known or not any(_is_built(m, text) for m in _PS_USE.finditer(text.raw) if m[1].lower() in known):
         return
@@ -58,7 +71,15 @@ def _powershell_variables(text: Text) -> Iterator[Layer]:
         around = match.string[max(0, match.start() - 1) : match.start()] + match.string[match.end() : match.end() + 1]
         return literal(text_of) if quoted and not _WITHIN.search(around) else text_of
 
-    inside = _DOUBLE.sub(lambda m: _PS_USE.sub(lambda n: use(n, quoted=False), m[0]), text.raw)
+    def backwards(match: re.Match[str]) -> str:
+        text_of = known.get(match[1].lower())
+        if text_of is None or len(text_of) > room:
+            return match[0]
+        text.budget.settled.add(text_of)
+        return literal(text_of[::-1])
+
+    raw = _PS_BACKWARDS.sub(backwards, text.raw)
+    inside = _DOUBLE.sub(lambda m: _PS_USE.sub(lambda n: use(n, quoted=False), m[0]), raw)
     yield Layer("variable", _PS_USE.sub(lambda n: use(n, quoted=True), inside))
 
 
@@ -75,15 +96,18 @@ def _shell_variables(text: Text) -> Iterator[Layer]:
         return
     uses = list(islice(_SH_USE.finditer(text.raw), _MAX_USES))
     # What is used and set: to look for every assignment costs more.
-    names = list(dict.fromkeys(m[1] or m[2] for m in uses))[:_MAX_NAMES]
+    names = list(dict.fromkeys(m[1] or m[2] or m[3] for m in uses))[:_MAX_NAMES]
     known = {name: value for name in names if (value := _assigned(name, text)) and any(map(str.isalpha, value))}
-    if not any(_is_command(m, text) for m in uses if (m[1] or m[2]) in known):
+    if not any(_is_command(m, text) for m in uses if (m[1] or m[2] or m[3]) in known):
         return
     room = text.limit
 
     def use(match: re.Match[str]) -> str:
         nonlocal room
-        text_of = known.get(match[1] or match[2])
+        text_of = known.get(match[1] or match[2] or match[3])
+        if text_of is not None and match[4]:
+            text.budget.settled.add(text_of)
+            text_of = expanded(text_of, match[4])
         if text_of is None:
             return match[0]
         room -= len(text_of)
@@ -92,7 +116,13 @@ def _shell_variables(text: Text) -> Iterator[Layer]:
             return match[0]
         return text_of
 
-    yield Layer("variable", _SH_USE.sub(use, text.raw))
+    # Its quotes go too: the values may hold others.
+    raw = _SH_EVAL.sub(lambda m: m[1] + _SH_USE.sub(use, m[2]) if _all_known(m[2], known) else m[0], text.raw)
+    yield Layer("variable", _SH_USE.sub(use, raw))
+
+
+def _all_known(uses: str, known: dict[str, str]) -> bool:
+    return all((m[1] or m[2] or m[3]) in known for m in _SH_USE.finditer(uses))
 
 
 def _assigned(name: str, text: Text) -> str | None:
@@ -104,7 +134,7 @@ def _assigned(name: str, text: Text) -> str | None:
             return None
         match = _SH_VALUE.match(text.raw, at + len(name) + 1)
         if match and (at == 0 or text.raw[at - 1] in _SH_DELIMITERS):
-            return match[1].strip("'\"") if match[1][:1] in ("'", '"') else match[1]
+            return plain_word(match[1])
     return None
 
 
