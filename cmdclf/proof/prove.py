@@ -18,7 +18,7 @@ from cmdclf.errors import StudyError
 from cmdclf.features import FEATURE_VERSION
 from cmdclf.lexicon.pools import ParquetPool, Pool
 from cmdclf.progress import Progress
-from cmdclf.proof.arms import MAIN, OWN, Arm, plan_of
+from cmdclf.proof.arms import OWN, Arm, plan_of
 from cmdclf.proof.build import Builder
 from cmdclf.proof.measure import Judged
 from cmdclf.proof.month import BASELINES, Month, prepare_month
@@ -80,7 +80,7 @@ def _rotation(s: ProofSettings, pool: Pool, out: Path, rotation: int, share: flo
     tasks = [_Task(arm) for arm in plan_of(s, main_only=not usual)]
     if usual:
         own = [Arm(b, way, 0 if way == "base" else s.budget, f"noise {s.noise:g}") for b in BASELINES
-               for way in (*MAIN, "mined in rounds", "random, audited", OWN)]  # fmt: skip
+               for way in ("base", "combined", "random", OWN)]  # fmt: skip
         tasks += [_Task(arm, shipped=True) for arm in own]
     month = prepare_month(s, pool, out, rotation, share, progress=progress)
     with closing(month.w.store):
