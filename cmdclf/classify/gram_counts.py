@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from cmdclf.classify._grams_kernels import count_grams
 from cmdclf.classify._grams_spelling import one_spelling
-from cmdclf.classify.grams import _KINDS, MOST_BYTES, GramModel, _Kind
+from cmdclf.classify.grams import _KINDS, MOST_BYTES, GramModel, _Kind, row_weights
 from cmdclf.features.embed_layers import with_layers
 
 __all__ = ["ABILITIES", "KINDS", "CountedGrams", "counted", "only", "with_abilities"]
@@ -82,8 +82,15 @@ class CountedGrams:
         self.kinds = [_OF[name] for name in kinds]
         self.ends = np.cumsum([1 << kind.bits for kind in self.kinds])
 
-    def fit(self, x: sparse.csr_matrix, y: NDArray[Any], sample_weight: NDArray[Any] | None = None) -> CountedGrams:
-        """Fit on (n, f) counts; `y` (n,) 1 malicious; both classes weigh the same, times `sample_weight` (n,)."""
+    def fit(
+        self,
+        x: sparse.csr_matrix,
+        y: NDArray[Any],
+        sample_weight: NDArray[Any] | None = None,
+        *,
+        sure: NDArray[np.bool_] | None = None,
+    ) -> CountedGrams:
+        """Fit on (n, f) counts; `y` (n,) 1 malicious; weights and `sure` as `GramModel.fit` has them."""
         seen = np.bincount(x.indices, minlength=x.shape[1])
         self.rarity = _rounded(np.log((1 + x.shape[0]) / (1 + seen)) + 1)
         of = np.searchsorted(self.ends, x.indices, side="right")
@@ -92,9 +99,8 @@ class CountedGrams:
         scaled = sparse.csr_matrix(
             ((x.data * self.rarity[x.indices] * unit[of, row]).astype(np.float32), x.indices, x.indptr), shape=x.shape
         )
-        model = LogisticRegression(
-            C=20.0, solver="liblinear", dual=True, class_weight="balanced", tol=0.05, random_state=0
-        ).fit(scaled, y.astype(np.int8), sample_weight)
+        model = LogisticRegression(C=20.0, solver="liblinear", dual=True, tol=0.05, random_state=0)
+        model.fit(scaled, y.astype(np.int8), row_weights(y, sample_weight, sure))
         lengths = np.repeat([kind.length for kind in self.kinds], [1 << kind.bits for kind in self.kinds])
         self.weights = _rounded(model.coef_[0] * self.rarity * lengths)
         self.bias = float(model.intercept_[0])

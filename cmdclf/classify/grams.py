@@ -25,13 +25,26 @@ from cmdclf.classify._grams_spelling import one_spelling, one_spelling_of
 from cmdclf.errors import ModelIntegrityError
 from cmdclf.features.embed_layers import with_layers
 
-__all__ = ["GRAMS_FILE", "GRAMS_VERSION", "MOST_BYTES", "GramModel", "folds_of", "out_of_fold"]
+__all__ = [
+    "GRAMS_FILE",
+    "GRAMS_VERSION",
+    "MOST_BYTES",
+    "Doubted",
+    "GramModel",
+    "doubled",
+    "fit_with_doubted",
+    "folds_of",
+    "out_of_fold",
+    "row_weights",
+]
 
 #: Changes when the same weights would give other scores.
 GRAMS_VERSION = 2
 GRAMS_FILE = "grams.npz"
 #: Bytes of a text that count, what it hides before it; more would let padding drown a line.
 MOST_BYTES = 4096
+#: Below, a doubtful line's label counts for nothing.
+LEAST_LIKELY = 0.02
 #: For so few texts Python is faster than starting one of Arrow's kernels.
 _FEW = 16
 
@@ -85,13 +98,17 @@ class GramModel:
         self.bias_ = 0.0
         self._tables: list[NDArray[np.float32]] | None = None
 
-    def fit(self, lines: Texts, y: Any, sample_weight: Any = None) -> GramModel:
+    def fit(
+        self, lines: Texts, y: Any, sample_weight: Any = None, *, sure: NDArray[np.bool_] | None = None
+    ) -> GramModel:
         """Fit on n lines; both classes weigh the same. Returns self.
 
         Args:
             lines: command lines.
             y: (n,) 1 malicious, 0 benign.
             sample_weight: (n,) of the rows, or None.
+            sure: (n,) the rows that the classes' balance is counted from; None: all. A line in doubt may stand twice,
+                once with each label, weighed by how likely each is (`doubled`).
 
         Raises:
             ValueError: only one class, or other lengths.
@@ -117,8 +134,8 @@ class GramModel:
             blocks.append(sparse.csr_matrix((values, buckets, starts), shape=(len(y), 1 << kind.bits)))
             rarities.append(rarity)
         model = LogisticRegression(
-            C=self.C, solver="liblinear", dual=True, class_weight="balanced", tol=0.05, random_state=self.random_state
-        ).fit(sparse.hstack(blocks, format="csr"), y, sample_weight)
+            C=self.C, solver="liblinear", dual=True, tol=0.05, random_state=self.random_state
+        ).fit(sparse.hstack(blocks, format="csr"), y, row_weights(y, sample_weight, sure))
         parts = np.split(model.coef_[0], [1 << _KINDS[0].bits])
         self.rarity_ = rarities
         self.weights_ = [_rounded(kind.length * w * r) for kind, w, r in zip(_KINDS, parts, rarities, strict=True)]
@@ -238,12 +255,77 @@ def folds_of(groups: NDArray[Any], y: NDArray[np.int8], seed: int, folds: int = 
     return fold[at]
 
 
-def out_of_fold(lines: Texts, y: Any, fold: NDArray[np.int64], *, C: float = 20.0, random_state: int = 0) -> Floats:
+@dataclass(frozen=True)
+class Doubted:
+    """Lines whose label is in doubt.
+
+    Attributes:
+        lines: (m,) command lines.
+        malicious: (m,) float64, how likely each is malicious, 0 to 1.
+        fold: (m,) fold of each line; of no meaning but to `out_of_fold`.
+    """
+
+    lines: pa.StringArray
+    malicious: Floats
+    fold: NDArray[np.int64]
+
+    def filter(self, keep: NDArray[np.bool_]) -> Doubted:
+        """Some of the lines."""
+        return Doubted(self.lines.filter(pa.array(keep)), self.malicious[keep], self.fold[keep])
+
+
+def fit_with_doubted(
+    lines: Texts, y: Any, doubted: Doubted | None, *, C: float = 20.0, random_state: int = 0
+) -> GramModel:
+    """A model on lines with sure labels and on others that stand twice, once with each label, by how likely it is.
+
+    That keeps what a doubtful line says of its words; left out, they would be missing (`benchmarks/classifiers.py`).
+    """
+    lines = lines.combine_chunks() if isinstance(lines, pa.ChunkedArray) else lines
+    model, y = GramModel(C=C, random_state=random_state), np.asarray(y)
+    if doubted is None or not len(doubted.lines):
+        return model.fit(lines, y)
+    labels, weight = doubled(doubted.malicious)
+    text = pa.concat_arrays([lines.cast(pa.string()), doubted.lines, doubted.lines])
+    sure = np.r_[np.ones(len(y), bool), np.zeros(len(labels), bool)]
+    return model.fit(text, np.r_[y, labels], np.r_[np.ones(len(y)), weight], sure=sure)
+
+
+def doubled(malicious: Floats) -> tuple[NDArray[np.int8], Floats]:
+    """((2 m,) labels, (2 m,) weights) of m lines in doubt that stand twice: first as malicious, then as benign.
+
+    A label that is less likely than one in fifty weighs next to nothing.
+    """
+    p = np.asarray(malicious, np.float64)
+    labels = np.r_[np.ones(len(p), np.int8), np.zeros(len(p), np.int8)]
+    weight = np.r_[p, 1 - p]
+    return labels, np.where(weight > LEAST_LIKELY, weight, 1e-9)
+
+
+def row_weights(y: NDArray[Any], sample_weight: Any, sure: NDArray[np.bool_] | None) -> Floats:
+    """(n,) weights by which the sure rows of both classes weigh the same in all, times `sample_weight`."""
+    counted = np.ones(len(y), bool) if sure is None else sure
+    of_class = np.array([max(int((counted & (y == label)).sum()), 1) for label in (0, 1)])
+    weight = int(counted.sum()) / (2 * of_class[np.asarray(y, np.int64)])
+    weight = np.where(counted, weight, 1.0)
+    return weight if sample_weight is None else weight * np.asarray(sample_weight, np.float64)
+
+
+def out_of_fold(
+    lines: Texts,
+    y: Any,
+    fold: NDArray[np.int64],
+    doubted: Doubted | None = None,
+    *,
+    C: float = 20.0,
+    random_state: int = 0,
+) -> Floats:
     """(n,) float64 log-odds of each line by a model that was fitted on the other folds.
 
     Args:
         lines, y: as `GramModel.fit` takes them.
         fold: (n,) fold of each line; every fold's rest must hold both classes.
+        doubted: lines with doubtful labels, which train the models of the other folds.
         C, random_state: of the models.
     """
     lines = lines.combine_chunks() if isinstance(lines, pa.ChunkedArray) else lines
@@ -251,7 +333,8 @@ def out_of_fold(lines: Texts, y: Any, fold: NDArray[np.int64], *, C: float = 20.
     scores = np.zeros(len(y))
     for k in np.unique(fold):
         out = fold == k
-        fitted = GramModel(C=C, random_state=random_state).fit(lines.filter(pa.array(~out)), y[~out])
+        rest = None if doubted is None else doubted.filter(doubted.fold != k)
+        fitted = fit_with_doubted(lines.filter(pa.array(~out)), y[~out], rest, C=C, random_state=random_state)
         scores[out] = fitted.decision_function(lines.filter(pa.array(out)))
     return scores
 

@@ -12,6 +12,7 @@ import json
 import random
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,14 @@ import pyarrow.parquet as pq
 
 from cmdclf.classify.export import export_model
 from cmdclf.classify.featurise import Featuriser
-from cmdclf.classify.grams import GramModel, folds_of, out_of_fold
+from cmdclf.classify.grams import Doubted, fit_with_doubted, folds_of, out_of_fold
 from cmdclf.classify.metrics import evaluate
 from cmdclf.classify.model import Classifier
 from cmdclf.classify.neighbours import Neighbours
 from cmdclf.classify.training import TRAINING
 from cmdclf.dedup import remove_near
 from cmdclf.errors import CmdclfError, TelemetryError
-from cmdclf.features import FeatureMaker, load_embedder
+from cmdclf.features import Embedder, FeatureMaker, load_embedder
 from cmdclf.lexicon.pools import LexiconPool, ParquetPool, Pool
 from cmdclf.lexicon.split import split_pool
 from cmdclf.telemetry import command_ids
@@ -47,6 +48,7 @@ def train_pools(
     hold_out: float = 1 / 3,
     lexicon_lines: int = 0,
     neighbours: bool = False,
+    everything: bool = False,
     seed: int = 0,
     name: str = "pools",
 ) -> dict[str, Any]:
@@ -55,13 +57,15 @@ def train_pools(
     Args:
         pools: labelled Parquet files.
         out: model folder to write.
-        verdicts: Parquet with process_command_line, platform, verdict: training lines whose label a verdict
-            contradicts or leaves open are left out; the test keeps its labels.
+        verdicts: Parquet with process_command_line, platform, verdict, and perhaps p_malicious (0 to 100): lines whose
+            label a verdict contradicts or leaves open train the n-grams with both labels, by how likely each is, and
+            the trees not at all; the test keeps its labels.
         leave_out_licences: leave out of training the rows whose column `license` names a GPL alone.
         hold_out: share of the sources that test.
         lexicon_lines: lines of each of the bundled lexicon's templates that are trained on too; none of them tests.
         neighbours: put one line of each of the bundled lexicon's templates into the folder, for explanations to name;
             the pools' own lines never are.
+        everything: after the test, fit once more on all sources, and export that: the metrics are of the first model.
         seed: of split, wrappers and trees.
         name: the model's name.
 
@@ -72,9 +76,10 @@ def train_pools(
     require_both_labels(pool, pools)
     split = split_pool(pool, hold_out=hold_out, labelled_share=1.0, seed=seed)
     train_rows = np.concatenate([split.benign, split.labelled, split.incidents])
-    wrong = _doubted(pool, train_rows, verdicts) if verdicts else np.zeros(len(train_rows), bool)
+    wrong, likely = _doubted(pool, train_rows, verdicts)
     barred = _barred(pool, train_rows, pools) if leave_out_licences else np.zeros(len(train_rows), bool)
-    train_rows = train_rows[~(wrong | barred)]
+    doubtful, train_rows = train_rows[wrong & ~barred], train_rows[~(wrong | barred)]
+    likely = likely[wrong & ~barred]
     for label, name_of in ((True, "malicious"), (False, "benign")):
         if not (pool.table.malicious[train_rows] == label).any():
             raise CmdclfError(
@@ -92,38 +97,74 @@ def train_pools(
     embeddings = [embedder.embed(t["command_line"].combine_chunks()) for t in (test, train)]
     keep, removed = remove_near(test, embeddings[0], train, embeddings[1])
     test = test.filter(pa.array(keep))
-    y = train["label"].to_numpy()
-    families = np.asarray(train["family"].to_pylist(), dtype=str)
-    text = train["command_line"].combine_chunks()
-    grams = GramModel().fit(text, y)
-    featuriser = Featuriser(FeatureMaker().fit(train.to_batches()), embedder, grams=grams)
-    matrix = featuriser.matrix_of(train)
-    # The sigmoid must see how n-grams do on sources that they weren't fitted on.
-    matrix[:, -1] = out_of_fold(text, y, folds_of(families, y, seed))
-    classifier = Classifier(
-        max_iter=200, learning_rate=0.1, max_leaf_nodes=16, min_samples_leaf=40, l2_regularization=10.0,
-        max_features=0.2, beside=1, folds=3, random_state=seed,
-    )  # fmt: skip
-    classifier.fit(matrix, y, groups=families)
-    scores = classifier.predict_proba(featuriser.matrix_of(test))[:, 1]
+    fitted = _fit(train, _Doubts(pool, doubtful, likely), embedder, seed)
+    scores = fitted.classifier.predict_proba(fitted.featuriser.matrix_of(test))[:, 1]
     metrics = _measure(test, scores) | {"removed": dict(removed), "held_out": sorted(split.held_out)}
+    if everything:
+        rows = split.test
+        out_of = _doubted(pool, rows, verdicts)
+        rest = ~(_barred(pool, rows, pools) if leave_out_licences else np.zeros(len(rows), bool))
+        doubtful = np.concatenate([doubtful, rows[out_of[0] & rest]])
+        likely = np.concatenate([likely, out_of[1][out_of[0] & rest]])
+        train_rows = np.concatenate([train_rows, rows[~out_of[0] & rest]])
+        train = _first_of_each(pa.concat_tables([train, _lines(pool, rows[~out_of[0] & rest], seed)]))
+        fitted = _fit(train, _Doubts(pool, doubtful, likely), embedder, seed)
+    y = train["label"].to_numpy()
     provenance = {
         "command": "python -m cmdclf.classify.train_pools",
         "pools": [Path(p).name for p in pools],
         "benign": int((y == 0).sum()),
         "malicious": int((y == 1).sum()),
-        "left_out": {
-            "contradicted or left open by a verdict": int(wrong.sum()),
-            "licence": int((barred & ~wrong).sum()),
-            **pool.dropped,
-        },
+        "in_doubt": len(doubtful),
+        "trained_on_the_test_too": everything,
+        "left_out": {"licence": int((barred & ~wrong).sum()), **pool.dropped},
         "lexicon_lines": lexicon_lines,
         "sources": sorted(set(pool.table.source[train_rows].astype(str))),
         "seed": seed,
     }
     near = Neighbours.of_lexicon(LexiconPool(repeats=1), embedder.embed) if neighbours else None
-    export_model(out, classifier, featuriser, name=name, provenance=provenance, metrics=metrics, neighbours=near)
+    export_model(
+        out, fitted.classifier, fitted.featuriser, name=name, provenance=provenance, metrics=metrics, neighbours=near
+    )
     return metrics
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    classifier: Classifier
+    featuriser: Featuriser
+
+
+@dataclass(frozen=True)
+class _Doubts:
+    """Rows of a pool whose label a verdict contradicts or leaves open, and how likely each is malicious."""
+
+    pool: ParquetPool
+    rows: npt.NDArray[np.int64]
+    malicious: npt.NDArray[np.float64]
+
+
+def _fit(train: pa.Table, doubts: _Doubts, embedder: Embedder, seed: int) -> _Fitted:
+    """N-grams on all lines, trees on those with sure labels, and a sigmoid that sees both on other sources."""
+    y = train["label"].to_numpy()
+    families = np.asarray(train["family"].to_pylist(), dtype=str)
+    text = train["command_line"].combine_chunks()
+    fold = folds_of(families, y, seed)
+    line, _ = doubts.pool.lines(doubts.rows, random.Random(f"train pools {seed}"))
+    # A source's doubtful lines go with the rest of the source; those of sources without sure lines go anywhere.
+    of = dict(zip(families.tolist(), fold.tolist(), strict=True))
+    sources = doubts.pool.table.families[doubts.rows].astype(str).tolist()
+    doubted = Doubted(line.cast(pa.string()), doubts.malicious, np.array([of.get(s, 0) for s in sources], np.int64))
+    grams = fit_with_doubted(text, y, doubted)
+    featuriser = Featuriser(FeatureMaker().fit(train.to_batches()), embedder, grams=grams)
+    matrix = featuriser.matrix_of(train)
+    # The sigmoid must see how n-grams do on sources that they weren't fitted on.
+    matrix[:, -1] = out_of_fold(text, y, fold, doubted)
+    classifier = Classifier(
+        max_iter=200, learning_rate=0.1, max_leaf_nodes=16, min_samples_leaf=40, l2_regularization=10.0,
+        max_features=0.2, beside=1, folds=3, random_state=seed,
+    )  # fmt: skip
+    return _Fitted(classifier.fit(matrix, y, groups=families), featuriser)
 
 
 def require_both_labels(pool: Pool, files: Sequence[str | Path]) -> None:
@@ -170,19 +211,29 @@ def _first_of_each(lines: pa.Table) -> pa.Table:
     return lines.take(pa.array(np.sort(first)))
 
 
-def _doubted(pool: ParquetPool, rows: npt.NDArray[np.int64], verdicts: str | Path) -> npt.NDArray[np.bool_]:
-    """Which of the rows a recorded verdict calls the opposite of their label, or unsure."""
-    given = pq.read_table(verdicts, columns=["process_command_line", "platform", "verdict"])
-    known = dict(
-        zip(
-            zip(given["platform"].to_pylist(), given["process_command_line"].to_pylist(), strict=True),
-            given["verdict"].to_pylist(),
-            strict=True,
+def _doubted(
+    pool: ParquetPool, rows: npt.NDArray[np.int64], verdicts: str | Path | None
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """(which rows a recorded verdict calls the opposite of their label, or unsure; how likely they are malicious).
+
+    The file's `p_malicious` (0 to 100) says how likely; without it a verdict counts fully and `unsure` as one half.
+    """
+    if verdicts is None:
+        return np.zeros(len(rows), bool), np.zeros(len(rows))
+    given = pq.read_table(verdicts).to_pydict()
+    chance = {"malicious": 1.0, "benign": 0.0}
+    shares = given.get("p_malicious", [None] * len(given["verdict"]))
+    known = {
+        key: (verdict, chance.get(verdict, 0.5) if p is None else p / 100)
+        for key, verdict, p in zip(
+            zip(given["platform"], given["process_command_line"], strict=True), given["verdict"], shares, strict=True
         )
-    )
+    }
     keys = zip(pool.table.platform[rows], pool.original(rows).to_pylist(), strict=True)
-    said = np.array([known.get(key, "") for key in keys], object)
-    return np.asarray((said != "") & (said != np.where(pool.table.malicious[rows], "malicious", "benign")), bool)
+    found = [known.get(key, ("", 0.0)) for key in keys]
+    said = np.array([verdict for verdict, _ in found], object)
+    wrong = (said != "") & (said != np.where(pool.table.malicious[rows], "malicious", "benign"))
+    return np.asarray(wrong, bool), np.array([p for _, p in found], np.float64)
 
 
 def _barred(pool: ParquetPool, rows: npt.NDArray[np.int64], pools: Sequence[str | Path]) -> npt.NDArray[np.bool_]:
@@ -216,7 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pool", nargs="+", required=True, metavar="FILE", help="labelled Parquet files")
     parser.add_argument("--out", required=True, metavar="DIR", help="model folder to write")
-    parser.add_argument("--verdicts", metavar="FILE", help="recorded verdicts, to leave out contradicted lines")
+    parser.add_argument("--verdicts", metavar="FILE", help="recorded verdicts: doubtful lines train with both labels")
     parser.add_argument("--with-gpl", action="store_true", help="train on rows of GPL-licensed sources too")
     parser.add_argument(
         "--lexicon-lines", type=int, default=0, metavar="N", help="also train on N lines of each bundled template"
@@ -224,13 +275,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--neighbours", action="store_true", help="also keep a line of each bundled template, for explanations to name"
     )
+    parser.add_argument(
+        "--everything", action="store_true", help="after the test, fit on all sources and export that model"
+    )
     parser.add_argument("--name", default="pools", help="the model's name")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     try:
         metrics = train_pools(
             args.pool, args.out, verdicts=args.verdicts, leave_out_licences=not args.with_gpl, seed=args.seed,
-            name=args.name, lexicon_lines=args.lexicon_lines, neighbours=args.neighbours,
+            name=args.name, lexicon_lines=args.lexicon_lines, neighbours=args.neighbours, everything=args.everything,
         )  # fmt: skip
     except (CmdclfError, OSError) as error:
         sys.stderr.write(f"{error}\n")

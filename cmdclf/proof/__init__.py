@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cmdclf.proof.document import write_document
-from cmdclf.proof.prove import prove
+from cmdclf.proof.runner import prove
 from cmdclf.proof.settings import ProofSettings
 
 __all__ = ["ProofSettings", "prove", "write_document"]

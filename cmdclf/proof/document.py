@@ -79,8 +79,7 @@ def _sections(results: Results) -> list[tuple[str, str, str, tuple[list[str], t.
         ("Each detector alone", f"Out of {s['sample']:,} lines of each day; `full` sees all lines.", "",
          t.detectors(results)),
         ("How many days", _DAYS, "curves.svg", t.days(results)),
-        ("Another shape of the month", f"""What the replay assumes most boldly is how many distinct lines the most frequent
-templates hold. The first {varied} rotations, with other shares.""", "", t.variations(results)),
+        ("Another shape of the month", _SHAPE.format(varied=varied), "", t.variations(results)),
     ]  # fmt: skip
 
 
@@ -105,6 +104,8 @@ _CONTROLS = """Each way asks the same judge about as many lines. *Agreed rows*: 
 model's recorded verdict confirms, and benign ones that none contradicts. *Tokens*: a third of the characters."""
 _BUDGETS = "In the last column each way may spend what the random lines cost in tokens."
 _DAYS = "Candidates of the first days alone, the same number of labels."
+_SHAPE = """What the replay assumes most boldly is how many distinct lines the most frequent templates hold. The first
+{varied} rotations, with other shares."""
 _SHIPPED = "Trees on features and embeddings beside the n-grams, weighed by one sigmoid."
 
 
@@ -114,7 +115,7 @@ def _list(items: list[str]) -> str:
 
 def _data(results: Results) -> str:
     head = ["rotation", "held out", "test: malicious, hard, complex, simple", "near-duplicates removed",
-            "agreed: malicious, benign", "distinct lines of the training days (malicious)", "anomalies, one of each group",
+            "agreed: malicious, benign", "distinct lines to learn from (malicious)", "anomalies, one of each group",
             "rule hits (share truly malicious)", "AB: lines (malicious)", "RB: lines (malicious)"]  # fmt: skip
     rows = []
     for r in results["rotations"]:
