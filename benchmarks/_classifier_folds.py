@@ -112,12 +112,14 @@ class Training:
         renderings: lines of each lexicon template at most; 0: no lexicon.
         templates: the share of the lexicon's templates.
         clean: without rows whose label a recorded verdict contradicts or leaves open.
+        doubted: these rows train n-grams with both labels, by how likely each is (with `clean`).
         rewritten: also once rewritten, a share of the lines of either label.
     """
 
     renderings: int = 4
     templates: float = 1.0
     clean: bool = True
+    doubted: bool = False
     rewritten: bool = False
 
 
@@ -152,7 +154,10 @@ class Protocol:
         _, first, of = np.unique(lexicon.group.astype(str), return_index=True, return_inverse=True)
         self._rendering = np.arange(len(lexicon)) - first[of]
         self._share = np.random.default_rng([self.seed, 1]).random(len(first))[of]
-        labels = hashlib.sha256(np.stack([pool.malicious, pool.clean, self.fold]).astype(np.int8).tobytes()).hexdigest()
+        likely = np.round(100 * np.nan_to_num(pool.likely, nan=-1))
+        labels = hashlib.sha256(
+            np.stack([pool.malicious, pool.clean, self.fold, likely]).astype(np.int8).tobytes()
+        ).hexdigest()
         self.key = f"{self.corpus.fingerprint} {self.rendered.fingerprint} {labels[:16]} {self.seed}"
         self.keep, self.removed = self._without_near()
 
@@ -176,6 +181,11 @@ class Protocol:
         malicious = np.concatenate([part.malicious[at] for part, at in zip(lines, sides, strict=True)])
         groups = np.concatenate([part.group[at].astype(str) for part, at in zip(lines, sides, strict=True)])
         return Batch([(corpus, at) for corpus, at in parts if len(at)]), malicious, groups
+
+    def doubted(self, k: int) -> tuple[Batch, np.ndarray]:
+        """(lines of the other folds whose label a verdict contradicts or leaves open, how likely each is malicious)."""
+        rows = np.flatnonzero((self.fold != k) & ~self.pool.clean & ~np.isnan(self.pool.likely))
+        return Batch([(self.corpus, rows)]), self.pool.likely[rows]
 
     @cached_property
     def _copies(self) -> tuple[Corpus, tuple[np.ndarray, np.ndarray]]:

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from cmdclf.classify.featurise import Featuriser
 from cmdclf.classify.gram_counts import ABILITIES, KINDS, CountedGrams, only, with_abilities
+from cmdclf.classify.grams import doubled
 from cmdclf.classify.model import Classifier
 from cmdclf.features import FeatureMaker, load_embedder
 from cmdclf.lexicon.wrappers import peel, shell_of
@@ -27,7 +28,13 @@ BLEND_OF = ("grams", "trees")
 
 
 class Model:
-    """A model under the protocol."""
+    """A model under the protocol.
+
+    Attributes:
+        doubted: lines in doubt, and how likely each is malicious, where the model is to train on them too.
+    """
+
+    doubted: tuple[Batch, np.ndarray] | None = None
 
     def fit(self, lines: Batch, y: np.ndarray, groups: np.ndarray) -> Model:
         """Fit on n lines; `y` (n,) bool malicious, `groups` (n,) scripts and templates. Returns self."""
@@ -120,7 +127,14 @@ class Grams(Model):
         self.layers, self.kinds, self.abilities = layers, kinds, abilities
 
     def fit(self, lines: Batch, y: np.ndarray, groups: np.ndarray) -> Grams:
-        self._model = self._empty().fit(self._read(lines), y)
+        x = self._read(lines)
+        if self.doubted is None:
+            self._model = self._empty().fit(x, y)
+            return self
+        other, (labels, weight) = self._read(self.doubted[0]), doubled(self.doubted[1])
+        sure = np.r_[np.ones(len(y), bool), np.zeros(len(labels), bool)]
+        x = sparse.vstack([x, other, other], format="csr")
+        self._model = self._empty().fit(x, np.r_[y, labels], np.r_[np.ones(len(y)), weight], sure=sure)
         return self
 
     def scores(self, lines: Batch) -> np.ndarray:
@@ -198,26 +212,31 @@ class Spec:
     version: str = ""
 
 
-_FULL, _POOLS = Training(), Training(renderings=0)
+#: Trees take sure labels alone.
+_SURE, _FULL, _POOLS = Training(), Training(doubted=True), Training(renderings=0, doubted=True)
 MODELS: dict[str, Spec] = {
     "floor": Spec(Floor, Training(renderings=0, clean=False), "wrapper, lengths and quoting only"),
     "rules": Spec(Rules, Training(renderings=0, clean=False), "bundled baseline rules that hit"),
     "yardstick": Spec(lambda: Grams(layers=False, kinds=("bytes",)), Training(renderings=0, clean=False),
                       "character 2- to 5-grams of pools as labelled"),
-    "trees": Spec(Trees, _FULL, "gradient boosting on features and embedding", True),
-    "grams": Spec(Grams, _FULL, "n-grams of bytes and words with decoded layers, cleaned labels, lexicon", True),
+    "trees": Spec(Trees, _SURE, "gradient boosting on features and embedding", True),
+    "grams": Spec(Grams, _FULL, "n-grams of bytes and words, decoded layers, lexicon,
+                  lines in doubt with both labels", True),
     "blend": Spec(None, _FULL, f"log-odds of grams + {TREES_SHARE} x those of trees", True),
     "grams, no layers": Spec(lambda: Grams(layers=False), _FULL, "without decoded layers", True),
     "grams, bytes only": Spec(lambda: Grams(kinds=("bytes",)), _FULL, "without n-grams of words"),
     "grams, words only": Spec(lambda: Grams(kinds=("words",)), _FULL, "without n-grams of bytes"),
+    "grams, doubted left out": Spec(Grams, _SURE, "without lines that a verdict contradicts or leaves open"),
     "grams, not cleaned": Spec(Grams, Training(clean=False), "labels as they are"),
-    "grams, no lexicon": Spec(Grams, _POOLS, "pools only, cleaned"),
-    "grams, 1/4 lexicon": Spec(Grams, Training(templates=0.25), "a quarter of the templates"),
-    "grams, 1 rendering": Spec(Grams, Training(renderings=1), "one line of each template instead of four"),
+    "grams, no lexicon": Spec(Grams, _POOLS, "pools only"),
+    "grams, 1/4 lexicon": Spec(Grams, Training(templates=0.25, doubted=True), "a quarter of the templates"),
+    "grams, 1 rendering": Spec(Grams, Training(renderings=1, doubted=True),
+                  "one line of each template instead of four"),
     "grams, abilities": Spec(lambda: Grams(abilities=True), _FULL, "with what a line's programs can do",
                              version=Knowledge.version()),
-    "trees, abilities": Spec(lambda: Trees(abilities=200), _FULL, "with what a line's programs can do",
+    "trees, abilities": Spec(lambda: Trees(abilities=200), _SURE, "with what a line's programs can do",
                              version=Knowledge.version()),
-    "grams, rewritten": Spec(Grams, Training(rewritten=True), "three lines in ten also once rewritten", True),
+    "grams, rewritten": Spec(Grams, Training(rewritten=True, doubted=True),
+                  "three lines in ten also once rewritten", True),
 }  # fmt: skip
 QUICK_MODELS = ("floor", "rules", "yardstick", "grams", "grams, no layers")

@@ -98,6 +98,8 @@ def _fitted(protocol: Protocol, spec: Spec, k: int, base: str, cache: Cache) -> 
     if (arrays := cache.arrays(f"model {base}")) is not None:
         return model.restore(arrays)
     batch, malicious, groups = protocol.training(k, spec.training)
+    if spec.training.doubted:
+        model.doubted = protocol.doubted(k)
     model.fit(batch, malicious, groups)
     if (arrays := model.arrays()) is not None:
         cache.put(f"model {base}", **arrays)

@@ -36,6 +36,7 @@ class Lines:
     Attributes:
         agree: a recorded verdict confirms the label; benign rows without a verdict count as confirmed.
         clean: no recorded verdict contradicts the label or calls it unsure.
+        likely: float64, how likely a line is malicious by its recorded verdict; NaN without one.
         dropped: reason -> rows that were left out when the lines were read.
     """
 
@@ -47,6 +48,7 @@ class Lines:
     group: np.ndarray
     agree: np.ndarray
     clean: np.ndarray
+    likely: np.ndarray
     dropped: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -84,30 +86,37 @@ def from_pools(
     table, malicious = pool.table, pool.table.malicious[rows]
     said = _verdicts(verdicts) if verdicts else {}
     keys = zip(table.platform[rows], pool.original(rows).to_pylist(), strict=True)
-    verdict = np.array([said.get(key, "") for key in keys], object)
+    found = [said.get(key, ("", np.nan)) for key in keys]
+    verdict, likely = np.array([v for v, _ in found], object), np.array([p for _, p in found], np.float64)
     agree = np.where(malicious, (verdict == "malicious") | (not said), (verdict == "benign") | (verdict == ""))
     clean = (verdict == "") | (verdict == np.where(malicious, "malicious", "benign"))
     rng = random.Random(seed)
     text = (pool.draws(rows, rng) if redraw else pool.lines(rows, rng))[0].to_pylist()
     columns = (getattr(table, name)[rows] for name in ("hard", "platform", "source", "group_id"))
-    return Lines(text, malicious, *columns, agree.astype(bool), clean, dict(pool.dropped))
+    return Lines(text, malicious, *columns, agree.astype(bool), clean, likely, dict(pool.dropped))
 
 
-def _verdicts(path: str | Path) -> dict[tuple[str, str], str]:
+def _verdicts(path: str | Path) -> dict[tuple[str, str], tuple[str, float]]:
+    """(platform, line) -> (verdict, how likely it is malicious: the file's `p_malicious`, else by the verdict)."""
     columns = ["platform", "process_command_line", "verdict"]
     try:
         missing = set(columns) - set(pq.read_schema(path).names)
         if missing:
             remedy = "Verdicts have the columns platform, process_command_line and verdict"
             raise TelemetryError(f"column {' and '.join(sorted(missing))} is missing", file=path, remedy=remedy)
-        given = pq.read_table(path, columns=columns).to_pydict()
+        given = pq.read_table(path).to_pydict()
     except (OSError, pa.ArrowInvalid) as error:
         raise TelemetryError("the verdicts can't be read", file=path, remedy="Give a Parquet file") from error
     for row, verdict in enumerate(given["verdict"], 1):
         if verdict not in VERDICTS:
             raise TelemetryError(f"verdict '{verdict}'", file=path, row=row, remedy=f"Use {', '.join(VERDICTS)}")
     keys = zip(given["platform"], given["process_command_line"], strict=True)
-    return dict(zip(keys, given["verdict"], strict=True))
+    shares = given.get("p_malicious", [None] * len(given["verdict"]))
+    likely = [
+        {"malicious": 1.0, "benign": 0.0}.get(verdict, 0.5) if share is None else share / 100
+        for verdict, share in zip(given["verdict"], shares, strict=True)
+    ]
+    return dict(zip(keys, zip(given["verdict"], likely, strict=True), strict=True))
 
 
 def from_lexicon(lexicon: Lexicon, renderings: int, seed: int) -> Lines:
@@ -130,6 +139,7 @@ def from_lexicon(lexicon: Lexicon, renderings: int, seed: int) -> Lines:
         *(np.array([getattr(t, name) for t in of], object) for name in ("platform", "role", "id")),
         sure,
         sure,
+        np.full(len(of), np.nan),
     )
 
 

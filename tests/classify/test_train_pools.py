@@ -64,7 +64,7 @@ def test_gpl_sources_are_left_out_of_training_unless_asked_for(pool, tmp_path, c
     assert "docs0" not in Scorer.load(tmp_path / "model").manifest["provenance"]["sources"]
 
 
-def test_lines_that_a_verdict_contradicts_or_leaves_open_do_not_train(pool, tmp_path, capsys):
+def test_lines_that_a_verdict_contradicts_or_leaves_open_have_no_sure_label(pool, tmp_path, capsys):
     def said(line):
         if line.startswith("logger"):
             return "malicious"
@@ -87,8 +87,19 @@ def test_lines_that_a_verdict_contradicts_or_leaves_open_do_not_train(pool, tmp_
     provenance = Scorer.load(tmp_path / "model").manifest["provenance"]
     sources = provenance["sources"]
     held = set(json.loads(metrics)["held_out"])
-    assert provenance["left_out"]["contradicted or left open by a verdict"] == 20 * len({"docs2", "docs3"} - held)
+    assert provenance["in_doubt"] == 20 * len({"docs2", "docs3"} - held)
     assert not {"docs2", "docs3"} & set(sources)
+
+
+def test_the_exported_model_may_learn_from_the_sources_that_tested(pool, tmp_path, capsys):
+    assert main(["--pool", str(pool), "--out", str(tmp_path / "part"), "--with-gpl"]) == 0
+    measured = json.loads(capsys.readouterr().out)
+    assert main(["--pool", str(pool), "--out", str(tmp_path / "all"), "--with-gpl", "--everything"]) == 0
+    assert json.loads(capsys.readouterr().out) == measured
+    part, everything = (Scorer.load(tmp_path / name).manifest["provenance"] for name in ("part", "all"))
+    assert set(everything["sources"]) == set(part["sources"]) | set(measured["held_out"])
+    assert everything["benign"] > part["benign"]
+    assert everything["trained_on_the_test_too"]
 
 
 def test_a_training_set_of_one_label_is_refused_by_name(pool, tmp_path, capsys):
