@@ -196,14 +196,14 @@ def plan_of(s: ProofSettings, *, main_only: bool = False) -> list[Arm]:
             arm = Arm(baseline, way, 0 if ARMS[way] is None else budget, judge, **more)
             arms.setdefault(arm.name, arm)
 
-    compared = ("random", "combined", *MINING)
+    compared = ("random", "combined", OWN)
     add("ab", (*MAIN, *MINING) if main_only else ARMS)
     add("rb", (*MAIN, *MINING) if main_only else (*MAIN, *MINING, *_RB))
     if main_only:
         return list(arms.values())
     for budget in s.budgets:
         add("ab", ("full", "uncertain", *compared), budget)
-    add("ab", ("full", "longest", *compared), tokens=True)
+    add("ab", ("full", "longest", "combined", OWN), tokens=True)
     for noise in s.noises:
         add("ab", compared, judge=f"noise {noise:g}")
     for share in (x for x in (s.noise, *s.noises) if x > 0):

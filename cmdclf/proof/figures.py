@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cmdclf.proof.arms import MINING, OWN
+from cmdclf.proof.arms import OWN
 from cmdclf.proof.tables import arm_of
 from cmdclf.study.plots import curves_plot, new_figure, styled, svg_of
 
@@ -57,7 +57,7 @@ def _budgets(results: Results) -> str:
     sizes = sorted({*s["budgets"], s["budget"]})
     figure, axes = new_figure(9.5, 3.4, 2)
     for at, (measure, title) in zip(axes, (("auc", "AUC"), ("tpr", "TPR at FPR 1e-2")), strict=True):
-        for way in ("full", "combined", "uncertain", "random", *MINING):
+        for way in ("full", "combined", "uncertain", "random", OWN):
             found = [(n, a) for n in sizes if (a := arm_of(results, "ab", way, n)) is not None]
             style = {"color": "C3", "lw": 2.5} if way == OWN else {}
             at.plot([n for n, _ in found], [a[measure]["mean"] for _, a in found], "o-", label=way, ms=4, **style)

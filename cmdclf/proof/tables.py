@@ -90,7 +90,7 @@ def budgets(results: Results) -> tuple[list[str], Rows]:
     """AUC and TPR by budget, in lines and in tokens."""
     s = results["settings"]
     sizes = sorted({*s["budgets"], s["budget"]})
-    ways = ("full", "combined", "uncertain", "random", *MINING)
+    ways = ("full", "combined", "uncertain", "random", OWN)
     head = [
         "AB +",
         *(f"{n:,} lines: AUC, TPR" for n in sizes),
@@ -108,7 +108,7 @@ def budgets(results: Results) -> tuple[list[str], Rows]:
 def wrong_judges(results: Results) -> tuple[list[str], Rows]:
     """What a judge's errors cost, by kind and share."""
     s = results["settings"]
-    ways = ("random", "combined", *MINING)
+    ways = ("random", "combined", OWN)
     head = ["judge", *(f"AB + {way}: AUC, TPR" for way in ways)]
     shares = sorted({s["noise"], *s["noises"]})
     rows = [
