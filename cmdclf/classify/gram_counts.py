@@ -20,7 +20,7 @@ from cmdclf.classify._grams_spelling import one_spelling
 from cmdclf.classify.grams import _KINDS, MOST_BYTES, GramModel, _Kind, row_weights
 from cmdclf.features.embed_layers import with_layers
 
-__all__ = ["ABILITIES", "KINDS", "CountedGrams", "counted", "only", "with_abilities"]
+__all__ = ["ABILITIES", "KINDS", "CountedGrams", "counted", "only", "squared", "with_abilities"]
 
 #: Columns that are no n-grams: what the programs of a line can do there. The length was chosen on two of five folds.
 ABILITIES = "abilities"
@@ -106,9 +106,9 @@ class CountedGrams:
         self.bias = float(model.intercept_[0])
         return self
 
-    def scores(self, x: sparse.csr_matrix) -> NDArray[Any]:
-        """(n,) float64 log-odds."""
-        of_kinds = zip(self._parts(self.weights), self._sizes(x), strict=True)
+    def scores(self, x: sparse.csr_matrix, squares: sparse.csr_matrix | None = None) -> NDArray[Any]:
+        """(n,) float64 log-odds; `squared(x)` may be given where many models score the same matrix."""
+        of_kinds = zip(self._parts(self.weights), self._sizes(x, squares), strict=True)
         return np.asarray(sum((x @ weights / size for weights, size in of_kinds), np.float64(self.bias)))
 
     def model(self) -> GramModel:
@@ -125,9 +125,9 @@ class CountedGrams:
         made.bias_ = self.bias
         return made
 
-    def _sizes(self, x: sparse.csr_matrix) -> list[NDArray[Any]]:
+    def _sizes(self, x: sparse.csr_matrix, squares: sparse.csr_matrix | None = None) -> list[NDArray[Any]]:
         """For each kind (n,) the length of each row's vector of that kind."""
-        squares = sparse.csr_matrix((x.data**2, x.indices, x.indptr), shape=x.shape)
+        squares = squared(x) if squares is None else squares
         return [np.sqrt(np.maximum(squares @ part, 1e-12)) for part in self._parts(self.rarity.astype(np.float64) ** 2)]
 
     def _parts(self, values: NDArray[Any]) -> list[NDArray[Any]]:
@@ -141,6 +141,11 @@ class CountedGrams:
             part[end - (1 << kind.bits) : end] = values[end - (1 << kind.bits) : end]
             found.append(part)
         return found
+
+
+def squared(x: sparse.csr_matrix) -> sparse.csr_matrix:
+    """The matrix with its entries squared; indices are shared."""
+    return sparse.csr_matrix((x.data**2, x.indices, x.indptr), shape=x.shape)
 
 
 def _rounded(values: NDArray[Any]) -> NDArray[Any]:

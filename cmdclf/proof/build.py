@@ -28,6 +28,7 @@ __all__ = ["Builder", "Built"]
 
 #: Characters per token of a usual language model's tokeniser on command lines, for budgets in tokens.
 CHARACTERS_PER_TOKEN = 3.0
+Scored = npt.NDArray[np.float64]
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Builder:
     """Builds the arms of one month."""
 
     month: Month
-    _base_models: dict[Baseline, CountedGrams] = field(default_factory=dict)
+    _of_bases: dict[Baseline, Scored] = field(default_factory=dict)
     _pools: dict[tuple[str, Baseline, int, bool], pa.Table] = field(default_factory=dict)
 
     def fit(self, training: pa.Table) -> CountedGrams:
@@ -63,11 +64,15 @@ class Builder:
         y, weight = training["label"].to_numpy(), training["weight"].to_numpy()
         return CountedGrams().fit(self.month.counts[rows], y, weight)
 
-    def base_model(self, baseline: Baseline) -> CountedGrams:
-        """The baseline's own model."""
-        if baseline not in self._base_models:
-            self._base_models[baseline] = self.fit(self.month.bases[baseline])
-        return self._base_models[baseline]
+    def scored(self, training: pa.Table) -> Scored:
+        """(n,) log-odds of all of the month's lines by the n-gram model on TRAINING rows."""
+        return np.asarray(self.fit(training).scores(self.month.counts, self.month.squares))
+
+    def of_base(self, baseline: Baseline) -> Scored:
+        """`scored` of the baseline itself."""
+        if baseline not in self._of_bases:
+            self._of_bases[baseline] = self.scored(self.month.bases[baseline])
+        return self._of_bases[baseline]
 
     def build(self, arm: Arm) -> Built:
         """Choose, have judged, add.
@@ -95,7 +100,6 @@ class Builder:
         chosen = self._audit(arm, way, budget)
         start = self._start(arm.baseline, chosen, judge)
         built = self._added(arm, start, chosen, judge)
-        model = self.base_model(arm.baseline) if not chosen or not way.scored else self.fit(built.training)
         audited = len(chosen)
         steps = self.month.settings.rounds if way.rounds else 1
         free = self.pool(way.pool, arm.baseline, arm.days, hits=start is not base)
@@ -103,8 +107,8 @@ class Builder:
             share = audited + (budget - audited) * (number + 1) // steps - len(chosen)
             left = free.filter(pc.invert(pc.is_in(free["command_id"], value_set=pa.array(chosen, pa.string()))))
             if way.scored:
-                model = model if number == 0 else self.fit(built.training)
-                left = with_scores(left, expit(model.scores(self.month.counts[self.month.rows(left["command_id"])])))
+                scores = self.scored(built.training) if chosen else self.of_base(arm.baseline)
+                left = with_scores(left, expit(scores[self.month.rows(left["command_id"])]))
             selector = way.selector(self.month)
             chosen += selector.select(left, share, seed=self.month.settings.seed).to_pylist()
             if arm.tokens:

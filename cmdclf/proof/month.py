@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cmdclf.classify.gram_counts import counted
+from cmdclf.classify.gram_counts import counted, squared
 from cmdclf.dedup import TWIN_COSINE, near_duplicates, remove_near
 from cmdclf.errors import StudyError
 from cmdclf.lexicon.pools import Pool
@@ -92,6 +92,11 @@ class Month:
     def counts(self) -> Any:
         """(n, f) scipy matrix: counted n-grams of `lines`."""
         return counted(self.lines["command_line"].to_pylist(), layers=True)
+
+    @cached_property
+    def squares(self) -> Any:
+        """`counts`, its entries squared: every model needs them to score."""
+        return squared(self.counts)
 
     @cached_property
     def malicious(self) -> dict[str, bool]:

@@ -111,14 +111,13 @@ def _fit(
     task: _Task, builder: Builder, judged: Judged, shipped: Shipped
 ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
     built = builder.build(task.arm)
-    counts = builder.month.counts
     if task.shipped:
         score = shipped.fit(built.training)
     else:
-        model = builder.fit(built.training)
+        whole = builder.scored(built.training)
 
         def score(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-            return model.scores(counts[rows])
+            return whole[rows]
 
     test, figures = judged.scores_and_figures(score, task.arm.baseline)
     if not np.isfinite(test).all():
