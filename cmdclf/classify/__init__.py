@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         tpr_at_fpr,
     )
     from cmdclf.classify.model import Classifier
-    from cmdclf.classify.promote import promote_model, promote_recorded
+    from cmdclf.classify.promote import promote_model, promote_recorded, record_file
     from cmdclf.classify.scorer import Scorer, default_model_dir
     from cmdclf.classify.training import (
         TRAINING,
@@ -57,6 +57,7 @@ _HOME = {
     "promote_model": "promote",
     "promote_recorded": "promote",
     "read_manifest": "manifest",
+    "record_file": "promote",
     "refusals": "gate",
     "regex_baseline": "training",
     "roc_points": "metrics",
@@ -90,6 +91,7 @@ __all__ = [
     "promote_model",
     "promote_recorded",
     "read_manifest",
+    "record_file",
     "refusals",
     "regex_baseline",
     "roc_points",

@@ -36,7 +36,7 @@ def promote_recorded(
     part = place.with_name(place.name + ".part")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        part.write_text(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         there = target.exists()
         manifest = promote_model(model_dir, target, seal=seal)
         if there:
