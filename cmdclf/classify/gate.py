@@ -38,11 +38,14 @@ class Margins:
         tpr: of the TPR at FPR 1e-2.
         alerts: of the share of benign lines that alert; the default is half of the rate that a malicious threshold
             aims at.
+        slices: how many times larger margins are for a platform or the hard benign lines: with fewer rows, equal models
+            differ more by chance.
     """
 
     auc: float = 0.005
     tpr: float = 0.02
     alerts: float = 0.0005
+    slices: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ def compare(
         n: resamples.
         seed: of the draw.
 
-    Cost: about 4 s per 1,000 resamples of 100,000 rows; memory doesn't grow with `n`.
+    Cost: about 16 s of CPU time for 1,000 resamples of 100,000 rows; memory (about 300 MB) doesn't grow with either.
     """
     asked = list(_asked(test, (current, candidate), margins or Margins()))
     drawn: dict[tuple[int, int], list[Floats]] = {}
@@ -203,10 +206,11 @@ def _ranked(
             return kept.pop(model)[1]
         return rankings[model].auc_and_tpr(times, FPR)[1]
 
+    wider = 1.0 if rows == "all" else margins.slices
     few = _few_groups(test, mask, ("malicious", "benign"))
-    yield _Asked(rows, "AUC", mask, area, margins.auc, few)
+    yield _Asked(rows, "AUC", mask, area, margins.auc * wider, few)
     benign = int((mask & (test.labels != 1)).sum())
-    yield _Asked(rows, f"TPR at FPR {FPR:g}", mask, rate, margins.tpr, few or unresolved(FPR, benign))
+    yield _Asked(rows, f"TPR at FPR {FPR:g}", mask, rate, margins.tpr * wider, few or unresolved(FPR, benign))
 
 
 def _alerting(test: GateTest, models: tuple[Scored, Scored], margins: Margins) -> _Asked:

@@ -48,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"largest loss in {what} that chance may explain (default: %(default)s)",
         )  # fmt: skip
     parser.add_argument(
+        "--margin-slices", type=_factor, default=4.0, metavar="TIMES",
+        help="how many times larger the margins are for one platform and for hard benign lines (default: %(default)g)",
+    )  # fmt: skip
+    parser.add_argument(
         "--bootstrap", type=int, default=1000, metavar="N", help="resamples of the intervals (default: %(default)s)"
     )
     parser.add_argument("--seed", type=seed, default=0, help="of the bootstrap (default: %(default)s)")
@@ -139,7 +143,7 @@ def _gate(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
         candidate,
         current,
         files,
-        margins=Margins(args.margin_auc, args.margin_tpr, args.margin_alerts),
+        margins=Margins(args.margin_auc, args.margin_tpr, args.margin_alerts, args.margin_slices),
         bootstrap=args.bootstrap,
         seed=args.seed,
     )
@@ -194,10 +198,18 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 
 def _margin(text: str) -> float:
+    return _number(text, 0, 1)
+
+
+def _factor(text: str) -> float:
+    return _number(text, 1, 1000)
+
+
+def _number(text: str, least: int, most: int) -> float:
     try:
         value = float(text)
     except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
+        value = float("nan")
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from {least} to {most:,}")
     return value

@@ -94,6 +94,14 @@ def test_a_loss_on_one_platform_or_on_hard_benign_lines_alone_is_found():
     assert found["hard benign", "TPR at FPR 0.01"].verdict == "too few rows"
 
 
+def test_margins_of_slices_are_wider():
+    test = gate_test(2400, 300)
+    found = compare(test, scored(test), scored(test, seed=1), margins=Margins(0.004, 0.03, slices=2), n=100)
+    assert {(c.rows == "all", c.measure): c.margin for c in found if c.margin} == {
+        (True, "AUC"): 0.004, (False, "AUC"): 0.008, (True, "TPR at FPR 0.01"): 0.03, (False, "TPR at FPR 0.01"): 0.06,
+    }  # fmt: skip
+
+
 def test_what_is_too_small_is_shown_and_not_judged():
     test = gate_test(500, 19)
     strong, weak = scored(test, 5.0), scored(test, 0.0, seed=1)

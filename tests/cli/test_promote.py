@@ -195,12 +195,12 @@ def test_arguments_that_make_no_comparison_are_explained(model_dir, arguments, m
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("value", ["-0.1", "nan", "2", "x"])
-def test_a_margin_is_a_number_from_0_to_1(model_dir, value, capsys):
+@pytest.mark.parametrize("option", ["tpr=-0.1", "auc=nan", "alerts=2", "tpr=x", "slices=0.5", "slices=inf"])
+def test_a_margin_is_a_number_from_0_to_1_and_its_factor_at_least_1(model_dir, option, capsys):
     with pytest.raises(SystemExit) as end:
-        promote(model_dir, "--against", model_dir, "--test", "t", f"--margin-tpr={value}")
+        promote(model_dir, "--against", model_dir, "--test", "t", f"--margin-{option}")
     assert end.value.code == 2
-    assert "is no number from 0 to 1" in capsys.readouterr().err
+    assert "is no number from " in capsys.readouterr().err
 
 
 def test_a_test_of_one_class_is_named_with_exit_code_2(model_dir, incident, tmp_path, capsys):
