@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cmdclf.classify.export import export_model
     from cmdclf.classify.featurise import Featuriser
+    from cmdclf.classify.gate import Comparison, GateTest, Margins, Scored, compare, refusals
     from cmdclf.classify.manifest import read_manifest, verify_model
     from cmdclf.classify.metrics import (
         auc,
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
         tpr_at_fpr,
     )
     from cmdclf.classify.model import Classifier
-    from cmdclf.classify.promote import promote_model
+    from cmdclf.classify.promote import promote_model, promote_recorded, record_file
     from cmdclf.classify.scorer import Scorer, default_model_dir
     from cmdclf.classify.training import (
         TRAINING,
@@ -35,13 +36,18 @@ if TYPE_CHECKING:
 _HOME = {
     "TRAINING": "training",
     "Classifier": "model",
+    "Comparison": "gate",
     "Featuriser": "featurise",
+    "GateTest": "gate",
+    "Margins": "gate",
+    "Scored": "gate",
     "Scorer": "scorer",
     "add_benign": "training",
     "add_malicious": "training",
     "aggregated_baseline": "training",
     "auc": "metrics",
     "bootstrap_auc": "metrics",
+    "compare": "gate",
     "default_model_dir": "scorer",
     "describe_training": "training",
     "evaluate": "metrics",
@@ -49,7 +55,10 @@ _HOME = {
     "fpr_at_tpr": "metrics",
     "paired_auc_difference": "metrics",
     "promote_model": "promote",
+    "promote_recorded": "promote",
     "read_manifest": "manifest",
+    "record_file": "promote",
+    "refusals": "gate",
     "regex_baseline": "training",
     "roc_points": "metrics",
     "tpr_at_fpr": "metrics",
@@ -61,13 +70,18 @@ _HOME = {
 __all__ = [
     "TRAINING",
     "Classifier",
+    "Comparison",
     "Featuriser",
+    "GateTest",
+    "Margins",
+    "Scored",
     "Scorer",
     "add_benign",
     "add_malicious",
     "aggregated_baseline",
     "auc",
     "bootstrap_auc",
+    "compare",
     "default_model_dir",
     "describe_training",
     "evaluate",
@@ -75,7 +89,10 @@ __all__ = [
     "fpr_at_tpr",
     "paired_auc_difference",
     "promote_model",
+    "promote_recorded",
     "read_manifest",
+    "record_file",
+    "refusals",
     "regex_baseline",
     "roc_points",
     "tpr_at_fpr",

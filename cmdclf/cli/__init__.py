@@ -33,7 +33,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("train", "single stage: fit one arm of a study"),
     "evaluate": ("evaluate", "single stage: a model folder against labelled test files"),
     "export": ("export", "single stage: an arm of a study as a model folder"),
-    "promote": ("promote", "put a verified model folder in the place that the service reads"),
+    "promote": ("promote", "put a verified model folder in the place that the service reads, unless it is worse"),
     "rules": ("rules", "the regex rules: check, import-sigma, run"),
     "lexicon": ("lexicon", "the bundled lexicon: check, statistics, slots"),
     "spark": ("spark", "full scale on a Spark cluster: anomalies, features, package"),
@@ -56,7 +56,8 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="cmdclf",
         description="Finds rare, complex, benign command lines, has them labelled, trains a better classifier on them.",
-        epilog="'cmdclf VERB --help' explains a verb. Exit codes: 0 done, 2 a fault that the message explains.",
+        epilog="'cmdclf VERB --help' explains a verb. Exit codes: 0 done, 2 a fault that the message explains, "
+        "3 refused by the promotion gate.",
     )
     parser.add_argument("--version", action="version", version=f"cmdclf {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -70,7 +71,7 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit code: 0 done, 2 a user's fault, 130 interrupted."""
+    """Run one verb and return the exit code: 0 done, 2 a user's fault, 3 refused, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = next((a for a in arguments if a in VERBS), None)
     name, debug = f"cmdclf {chosen or ''}".strip(), "--debug" in arguments

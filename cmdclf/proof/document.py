@@ -149,5 +149,5 @@ _LIMITS = f"""- The pools are documents, scripts and emulation plans, not teleme
 Half a day of a person, a day of a machine: (1) `cmdclf ingest` 30 to 50 days; (2) collect labelled malicious lines
 (past incidents, red-team logs, the bundled lexicon) and leave those of whole incidents out as `incident.parquet`;
 (3) `cmdclf run study.toml` with the arms `combined`, `random` and `mined`, judge `openai` and a budget; (4) audit
-200 verdicts with `cmdclf label review`; (5) read the report, then `cmdclf promote CANDIDATE --against CURRENT`. With
-labelled pools of your own, `cmdclf prove --pool FILES` makes this document for them."""
+200 verdicts with `cmdclf label review`; (5) read the report, then `cmdclf promote CANDIDATE --against CURRENT
+--test incident.parquet`. With labelled pools of your own, `cmdclf prove --pool FILES` makes this document for them."""

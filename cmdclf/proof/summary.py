@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cmdclf import __version__
-from cmdclf.proof.resample import Resamples, interval
+from cmdclf.classify.resample import Resamples, interval
 from cmdclf.proof.settings import ProofSettings
 
 __all__ = ["Part", "summarise"]

@@ -121,15 +121,15 @@ def test_a_line_with_both_labels_is_left_out_and_named(model_dir, tmp_path, caps
     assert "every line carries both labels" in error
 
 
-def test_a_source_that_the_model_was_trained_on_is_named(model_dir, tmp_path, capsys):
-    from cmdclf.cli.evaluate import _warn_of_known_sources
+def test_a_source_that_the_model_was_trained_on_is_named(capsys):
+    from cmdclf.cli._labelled_tests import warn_of_known_sources
 
     table = pa.table({"source": ["a/b", "c/d", None]})
-    _warn_of_known_sources("test.parquet", table, ["c/d", "e/f"])
+    warn_of_known_sources("test.parquet", table, ["c/d", "e/f"])
     error = capsys.readouterr().err
     assert "trained on lines of source c/d too" in error
     assert "a/b" not in error
-    _warn_of_known_sources("test.parquet", table, ["e/f"])
+    warn_of_known_sources("test.parquet", table, ["e/f"])
     assert capsys.readouterr().err == ""
 
 
