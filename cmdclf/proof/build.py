@@ -85,14 +85,14 @@ class Builder:
         way = ARMS[arm.way]
         assert way is not None
         judge = self.judge_of(arm)
-        budget = self._lines(arm, way)
         pool = self.pool("everything", arm.baseline)
+        budget = min(self._lines(arm, way), pool.num_rows) if arm.tokens else arm.budget
         if pool.num_rows < budget:
             raise StudyError(
                 f"{pool.num_rows:,} distinct lines are fewer than the budget of {budget:,}",
                 remedy="Lower the budget, or give more days or larger pools",
             )
-        chosen = self._audit(arm, way, budget)
+        chosen = self._audit(arm, way)
         start = self._start(arm.baseline, chosen, judge)
         built = self._added(arm, start, chosen, judge)
         model = self.base_model(arm.baseline) if not chosen or not way.scored else self.fit(built.training)
@@ -112,13 +112,13 @@ class Builder:
             built = self._added(arm, start, chosen, judge)
         return built
 
-    def _audit(self, arm: Arm, way: Way, budget: int) -> list[str]:
-        """Random hits of the rules, one of each group, for the audit's share of the budget."""
+    def _audit(self, arm: Arm, way: Way) -> list[str]:
+        """Random hits of the rules, one of each group, for the audit's share of the budget in lines."""
         base = self.month.bases[arm.baseline]
         hits = base.filter(pc.equal(base["source"], RULE_HITS))["command_id"].combine_chunks()
         table = one_of_each_group(self.month.everything.filter(pc.is_in(self.month.everything["command_id"], hits)))
-        drawn: list[str] = RandomSelector().select(table, round(budget * way.audit), seed=1).to_pylist()
-        return drawn
+        drawn: list[str] = RandomSelector().select(table, round(arm.budget * way.audit), seed=1).to_pylist()
+        return self._within_tokens(arm, drawn) if arm.tokens else drawn
 
     def _start(self, baseline: Baseline, audited: list[str], judge: ProofJudge) -> pa.Table:
         """The baseline, without the rules' hits where the audit finds most of them benign and knows other attacks."""
@@ -201,8 +201,8 @@ class Builder:
         return RecordedVerdicts(self.month, truth=kind == "truth")
 
     def _lines(self, arm: Arm, way: Way) -> int:
-        """Lines that may be asked: in a budget of tokens, as many as short lines would give."""
-        return arm.budget * 4 if arm.tokens and way.rounds else arm.budget * 20 if arm.tokens else arm.budget
+        """Lines that may be asked in a budget of tokens: as many as short lines would give."""
+        return arm.budget * (4 if way.rounds else 20)
 
     def _within_tokens(self, arm: Arm, chosen: list[str]) -> list[str]:
         spent = np.cumsum(self.tokens(chosen))

@@ -56,6 +56,8 @@ class Resamples:
         """
         keep = np.ones(len(scores), bool) if rows is None else rows
         values, bad = scores[keep], self.labels[keep] == 1
+        if not len(values):
+            return np.full(1 + self.n, np.nan), np.full(1 + self.n, np.nan)
         order = np.argsort(-values, kind="stable")
         ordered = values[order]
         starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
