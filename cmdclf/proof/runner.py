@@ -19,11 +19,11 @@ from cmdclf.errors import StudyError
 from cmdclf.features import FEATURE_VERSION
 from cmdclf.lexicon.pools import ParquetPool, Pool
 from cmdclf.progress import Progress
-from cmdclf.proof.arms import OWN, Arm, plan_of
+from cmdclf.proof.arms import OWN, Arm, plan_of, shipped_plan
 from cmdclf.proof.build import Builder
 from cmdclf.proof.cautions import warnings_of
 from cmdclf.proof.measure import Judged
-from cmdclf.proof.month import BASELINES, Month, prepare_month
+from cmdclf.proof.month import Month, prepare_month
 from cmdclf.proof.pending import write_pending
 from cmdclf.proof.settings import ProofSettings
 from cmdclf.proof.shipped import Shipped
@@ -95,9 +95,7 @@ def _rotation(s: ProofSettings, pool: Pool, out: Path, rotation: int, share: flo
     usual = share == s.share_top
     tasks = [_Task(arm) for arm in plan_of(s, main_only=not usual)]
     if usual:
-        own = [Arm(b, way, 0 if way == "base" else s.budget, f"noise {s.noise:g}") for b in BASELINES
-               for way in ("base", "combined", "random", OWN)]  # fmt: skip
-        tasks += [_Task(arm, shipped=True) for arm in own]
+        tasks += [_Task(arm, shipped=True) for arm in shipped_plan(s)]
     month = prepare_month(s, pool, out, rotation, share, progress=progress)
     with closing(month.w.store):
         builder, judged, shipped = Builder(month), Judged(month), Shipped(month)
