@@ -16,13 +16,14 @@ from cmdclf.classify import add_benign, add_malicious, without_hits
 from cmdclf.classify.gram_counts import CountedGrams
 from cmdclf.classify.training import RULE_HITS
 from cmdclf.errors import StudyError
-from cmdclf.proof.arms import ARMS, DETECTORS, Arm, Way
+from cmdclf.proof.arms import ARMS, Arm, Way
 from cmdclf.proof.judges import HostileJudge, NoisyJudge, ProofJudge, RecordedVerdicts
 from cmdclf.proof.month import Month
 from cmdclf.proof.samples import sample_anomalies
 from cmdclf.select import RandomSelector
 from cmdclf.study.candidates import stored_anomalies, with_scores
 from cmdclf.study.config import Baseline
+from cmdclf.study.sieve import stored_groups
 
 __all__ = ["Builder", "Built"]
 
@@ -168,28 +169,20 @@ class Builder:
         if name == "anomalies":
             return month.undeduplicated
         if name != "published":
-            return self._of_samples[name.split(" ")[0]]
+            return one_of_each_group(month.candidates_of(sample_anomalies(month, name.split(" ")[0]), {}))
         if not days:
             return month.published
         early = stored_anomalies(month.w).filter(pc.less(self._day_number, days))
-        heads = month.everything.filter(pc.is_in(month.everything["command_id"], pc.unique(early["command_id"])))
-        return month.published.filter(pc.is_in(month.published["group"], pc.unique(heads["group"])))
+        # The study's own groups: those of all distinct lines may have other heads.
+        groups = stored_groups(month.w)
+        mine = groups.filter(pc.is_in(groups["command_id"], pc.unique(early["command_id"])))
+        return month.published.filter(pc.is_in(month.published["command_id"], pc.unique(mine["representative_id"])))
 
     @cached_property
     def _day_number(self) -> pa.Array:
         days = stored_anomalies(self.month.w)["day"].to_pylist()
         place = {day: n for n, day in enumerate(self.month.w.train_days)}
         return pa.array([place[day] for day in days], pa.int64())
-
-    @cached_property
-    def _of_samples(self) -> dict[str, pa.Table]:
-        """CANDIDATES by feature set: all three detectors on a sample of each day, one line of each group."""
-        found = {}
-        for what in sorted({what for what, _ in DETECTORS.values()}):
-            anomalies = sample_anomalies(self.month, what)
-            table = self.month.candidates_of(anomalies, {})
-            found[what] = one_of_each_group(table)
-        return found
 
     def judge_of(self, arm: Arm) -> ProofJudge:
         """Who answers for this arm."""

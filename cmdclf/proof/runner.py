@@ -55,7 +55,7 @@ class _Task:
     @property
     def version(self) -> tuple[int, ...]:
         """Of how arms of this kind are built: what an earlier version kept of them is not used."""
-        return (2,) if self.arm.tokens else ()
+        return (2,) if self.arm.tokens or self.arm.days else ()
 
 
 def prove(settings: ProofSettings, out: str | Path, *, progress: bool = True) -> dict[str, Any]:

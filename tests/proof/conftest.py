@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import shutil
@@ -17,9 +18,11 @@ import pytest
 from cmdclf.lexicon.pools import LexiconPool, ParquetPool
 from cmdclf.lexicon.template import Lexicon
 from cmdclf.proof import ProofSettings, arms, runner
+from cmdclf.proof import month as month_module
 from cmdclf.proof.build import Builder
 from cmdclf.proof.month import Month, prepare_month
 from cmdclf.resources import data_path
+from cmdclf.study.config import Model
 
 SOURCES = 14
 MALICIOUS, BENIGN = 420, 700
@@ -88,7 +91,9 @@ def few(monkeypatch):
 
 
 def with_few(patch: pytest.MonkeyPatch) -> None:
+    """These arms alone, and trees that are fitted in no time."""
     patch.setattr(runner, "plan_of", few_arms)
+    patch.setattr(month_module, "Model", functools.partial(Model, max_iter=10))
     patch.setattr(runner, "shipped_plan", lambda s: [arms.Arm("ab", "base", 0, f"noise {s.noise:g}")])
 
 
