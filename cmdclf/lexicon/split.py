@@ -104,8 +104,8 @@ def incident_test(
     up to `simple_length`; lines between the two are left out.
 
     Returns:
-        Distinct lines: command_line, platform, label, source, group_id, hard, original_command_line (the pool's own,
-        null for a lexicon), benign_group (null where malicious).
+        Distinct lines: command_line, platform, label, source, group_id, hard, family (of a lexicon: what is held out
+        as a whole), original_command_line (the pool's own, null for a lexicon), benign_group (null where malicious).
     """
     table = pool.table
     test = split.test
@@ -132,7 +132,7 @@ def labelled_pool(pool: Pool, split: PoolSplit, *, seed: int = 0) -> pa.Table:
     """The malicious lines that an aggregated baseline may use as labels; disjoint by group from replayed incidents.
 
     Returns:
-        Distinct lines: command_line, platform, label, source, group_id, hard.
+        Distinct lines: command_line, platform, label, source, group_id, hard, and family of a lexicon.
     """
     rows = np.repeat(split.labelled, pool.repeats)
     lines, _ = pool.lines(rows, random.Random(f"labelled pool {seed}"))
@@ -146,16 +146,17 @@ def _spread(rows: np.ndarray, limit: int, repeats: int, rng: np.random.Generator
 
 
 def _labelled_table(table: PoolTable, rows: np.ndarray, lines: pa.StringArray) -> pa.Table:
-    return pa.table(
-        {
-            "command_line": lines,
-            "platform": pa.array(table.platform[rows], pa.string()),
-            "label": pa.array(np.where(table.malicious[rows], "malicious", "benign").astype(object), pa.string()),
-            "source": pa.array(table.source[rows], pa.string()),
-            "group_id": pa.array(table.group_id[rows], pa.string()),
-            "hard": pa.array(table.hard[rows]),
-        }
-    )
+    columns = {
+        "command_line": lines,
+        "platform": pa.array(table.platform[rows], pa.string()),
+        "label": pa.array(np.where(table.malicious[rows], "malicious", "benign").astype(object), pa.string()),
+        "source": pa.array(table.source[rows], pa.string()),
+        "group_id": pa.array(table.group_id[rows], pa.string()),
+        "hard": pa.array(table.hard[rows]),
+    }
+    if table.family is not None:
+        columns["family"] = pa.array(table.family[rows], pa.string())
+    return pa.table(columns)
 
 
 def _first_of_each_line(table: pa.Table) -> pa.Table:

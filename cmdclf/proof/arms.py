@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cmdclf.detect import SCALES
-from cmdclf.proof.month import Month
+from cmdclf.proof.month import BASELINES, Month
 from cmdclf.proof.settings import ProofSettings
 from cmdclf.select import (
     CoverageSelector,
@@ -19,7 +19,7 @@ from cmdclf.select import (
 )
 from cmdclf.study.config import Baseline
 
-__all__ = ["ARMS", "DETECTORS", "MAIN", "MINING", "OWN", "Arm", "Way", "plan_of"]
+__all__ = ["ARMS", "DETECTORS", "MAIN", "MINING", "OWN", "Arm", "Way", "plan_of", "shipped_plan"]
 
 
 @dataclass(frozen=True)
@@ -213,3 +213,9 @@ def plan_of(s: ProofSettings, *, main_only: bool = False) -> list[Arm]:
     for days in (d for d in (1, 2, 4, 7, 14, 21) if d < s.train_days):
         add("ab", ("combined",), days=days)
     return list(arms.values())
+
+
+def shipped_plan(s: ProofSettings) -> list[Arm]:
+    """The arms of a rotation that are fitted as the shipped classifier, too."""
+    ways = ("base", "combined", "random", OWN)
+    return [Arm(b, way, 0 if ARMS[way] is None else s.budget, f"noise {s.noise:g}") for b in BASELINES for way in ways]

@@ -16,13 +16,14 @@ from cmdclf.classify import add_benign, add_malicious, without_hits
 from cmdclf.classify.gram_counts import CountedGrams
 from cmdclf.classify.training import RULE_HITS
 from cmdclf.errors import StudyError
-from cmdclf.proof.arms import ARMS, DETECTORS, Arm, Way
+from cmdclf.proof.arms import ARMS, Arm, Way
 from cmdclf.proof.judges import HostileJudge, NoisyJudge, ProofJudge, RecordedVerdicts
 from cmdclf.proof.month import Month
 from cmdclf.proof.samples import sample_anomalies
 from cmdclf.select import RandomSelector
 from cmdclf.study.candidates import stored_anomalies, with_scores
 from cmdclf.study.config import Baseline
+from cmdclf.study.sieve import stored_groups
 
 __all__ = ["Builder", "Built"]
 
@@ -90,14 +91,14 @@ class Builder:
         way = ARMS[arm.way]
         assert way is not None
         judge = self.judge_of(arm)
-        budget = self._lines(arm, way)
         pool = self.pool("everything", arm.baseline)
+        budget = min(self._lines(arm, way), pool.num_rows) if arm.tokens else arm.budget
         if pool.num_rows < budget:
             raise StudyError(
                 f"{pool.num_rows:,} distinct lines are fewer than the budget of {budget:,}",
                 remedy="Lower the budget, or give more days or larger pools",
             )
-        chosen = self._audit(arm, way, budget)
+        chosen = self._audit(arm, way)
         start = self._start(arm.baseline, chosen, judge)
         built = self._added(arm, start, chosen, judge)
         audited = len(chosen)
@@ -116,13 +117,13 @@ class Builder:
             built = self._added(arm, start, chosen, judge)
         return built
 
-    def _audit(self, arm: Arm, way: Way, budget: int) -> list[str]:
-        """Random hits of the rules, one of each group, for the audit's share of the budget."""
+    def _audit(self, arm: Arm, way: Way) -> list[str]:
+        """Random hits of the rules, one of each group, for the audit's share of the budget in lines."""
         base = self.month.bases[arm.baseline]
         hits = base.filter(pc.equal(base["source"], RULE_HITS))["command_id"].combine_chunks()
         table = one_of_each_group(self.month.everything.filter(pc.is_in(self.month.everything["command_id"], hits)))
-        drawn: list[str] = RandomSelector().select(table, round(budget * way.audit), seed=1).to_pylist()
-        return drawn
+        drawn: list[str] = RandomSelector().select(table, round(arm.budget * way.audit), seed=1).to_pylist()
+        return self._within_tokens(arm, drawn) if arm.tokens else drawn
 
     def _start(self, baseline: Baseline, audited: list[str], judge: ProofJudge) -> pa.Table:
         """The baseline, without the rules' hits where the audit finds most of them benign and knows other attacks."""
@@ -172,28 +173,20 @@ class Builder:
         if name == "anomalies":
             return month.undeduplicated
         if name != "published":
-            return self._of_samples[name.split(" ")[0]]
+            return one_of_each_group(month.candidates_of(sample_anomalies(month, name.split(" ")[0]), {}))
         if not days:
             return month.published
         early = stored_anomalies(month.w).filter(pc.less(self._day_number, days))
-        heads = month.everything.filter(pc.is_in(month.everything["command_id"], pc.unique(early["command_id"])))
-        return month.published.filter(pc.is_in(month.published["group"], pc.unique(heads["group"])))
+        # The study's own groups: those of all distinct lines may have other heads.
+        groups = stored_groups(month.w)
+        mine = groups.filter(pc.is_in(groups["command_id"], pc.unique(early["command_id"])))
+        return month.published.filter(pc.is_in(month.published["command_id"], pc.unique(mine["representative_id"])))
 
     @cached_property
     def _day_number(self) -> pa.Array:
         days = stored_anomalies(self.month.w)["day"].to_pylist()
         place = {day: n for n, day in enumerate(self.month.w.train_days)}
         return pa.array([place[day] for day in days], pa.int64())
-
-    @cached_property
-    def _of_samples(self) -> dict[str, pa.Table]:
-        """CANDIDATES by feature set: all three detectors on a sample of each day, one line of each group."""
-        found = {}
-        for what in sorted({what for what, _ in DETECTORS.values()}):
-            anomalies = sample_anomalies(self.month, what)
-            table = self.month.candidates_of(anomalies, {})
-            found[what] = one_of_each_group(table)
-        return found
 
     def judge_of(self, arm: Arm) -> ProofJudge:
         """Who answers for this arm."""
@@ -205,8 +198,8 @@ class Builder:
         return RecordedVerdicts(self.month, truth=kind == "truth")
 
     def _lines(self, arm: Arm, way: Way) -> int:
-        """Lines that may be asked: in a budget of tokens, as many as short lines would give."""
-        return arm.budget * 4 if arm.tokens and way.rounds else arm.budget * 20 if arm.tokens else arm.budget
+        """Lines that may be asked in a budget of tokens: as many as short lines would give."""
+        return arm.budget * (4 if way.rounds else 20)
 
     def _within_tokens(self, arm: Arm, chosen: list[str]) -> list[str]:
         spent = np.cumsum(self.tokens(chosen))

@@ -28,6 +28,8 @@ def write_document(results: Results, file: str | Path, *, command: str) -> Path:
     folder = path.parent / "images" / path.stem.lower()
     pictures = {name: f"![{about}](images/{folder.name}/{name})" for name, about in write_figures(results, folder)}
     parts = [_head(results, command), "## What holds, and what does not", _list(claims(results))]
+    if results["warnings"]:
+        parts += ["## Warnings", _list(results["warnings"])]
     for title, about, picture, table in _sections(results):
         head, rows = table
         if rows:

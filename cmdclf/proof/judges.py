@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import pyarrow.parquet as pq
-
 from cmdclf.proof.month import Month
+from cmdclf.proof.verdicts import read_verdicts
 from cmdclf.select import lot
 
 __all__ = ["HostileJudge", "NoisyJudge", "ProofJudge", "RecordedVerdicts"]
@@ -69,9 +68,7 @@ class RecordedVerdicts:
 
     def __init__(self, month: Month, *, truth: bool = False) -> None:
         assert month.settings.verdicts is not None
-        given = pq.read_table(month.settings.verdicts, columns=["process_command_line", "platform", "verdict"])
-        columns = (given[c].to_pylist() for c in ("platform", "process_command_line", "verdict"))
-        said = {(platform, line): verdict for platform, line, verdict in zip(*columns, strict=True)}
+        said = read_verdicts(month.settings.verdicts)
         rows = (month.truth[c].to_pylist() for c in ("command_id", "platform", "original_command_line"))
         self._said = {
             i: said[platform, line] for i, platform, line in zip(*rows, strict=True) if (platform, line) in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,9 +19,10 @@ from cmdclf.classify.gram_counts import counted, squared
 from cmdclf.dedup import TWIN_COSINE, near_duplicates, remove_near
 from cmdclf.errors import StudyError
 from cmdclf.lexicon.pools import Pool
-from cmdclf.lexicon.replay import replay, truth_path, write_atomically
-from cmdclf.lexicon.split import incident_test, labelled_pool, split_pool
+from cmdclf.lexicon.replay import ReplaySettings, replay, truth_path, write_atomically
+from cmdclf.lexicon.split import PoolSplit, incident_test, labelled_pool, split_pool
 from cmdclf.proof.settings import ProofSettings
+from cmdclf.proof.verdicts import read_verdicts
 from cmdclf.select import CANDIDATES
 from cmdclf.study.candidates import anomalous_candidates, stored_anomalies
 from cmdclf.study.config import Baseline, Data, Full, Labels, Model, Reduced, StudyConfig
@@ -204,10 +206,7 @@ def prepare_month(
     split = split_pool(
         pool, hold_out=shape.hold_out, rotation=rotation, labelled_share=shape.labelled_share, seed=shape.seed
     )
-    if not (out / "incident.parquet").exists() or not truth_path(lake).exists():
-        replay(pool, lake, shape, overwrite=True, progress=progress)
-        write_atomically(labelled_pool(pool, split, seed=settings.seed), out / "labelled.parquet")
-        write_atomically(incident_test(pool, split, seed=settings.seed), out / "incident.parquet")
+    _replayed(settings, pool, split, shape, out, progress=progress)
     config = StudyConfig(
         name=f"rotation {rotation}", file=out / "study.toml",
         data=Data(lake, settings.train_days, settings.test_days, (out / "incident.parquet",)),
@@ -230,6 +229,28 @@ def prepare_month(
         settings, rotation, w, _each_once(pa.concat_tables([p.select(keep).cast(_KEYS) for p in parts])),
         bases, splits, test, agreed, truth, tuple(sorted(split.held_out)),
     )  # fmt: skip
+
+
+def _replayed(
+    settings: ProofSettings, pool: Pool, split: PoolSplit, shape: ReplaySettings, out: Path, *, progress: bool
+) -> None:
+    """The lake, its truth, labelled lines and incident test; what lies there is kept if it has these settings.
+
+    The mark is the last file to be written and the first to go: half a replay is never taken for a whole one.
+    """
+    lake, mark = out / "lake", out / "month.txt"
+    wanted = settings_hash(shape, list(settings.pools), pool.fingerprint)
+    found = mark.read_text(encoding="utf-8") if mark.exists() else ""
+    if found == wanted and (out / "incident.parquet").exists() and truth_path(lake).exists():
+        return
+    if found not in ("", wanted):
+        # Scores of arms are kept by what they depend on, but for the truth on each line.
+        shutil.rmtree(out / "arms", ignore_errors=True)
+    mark.unlink(missing_ok=True)
+    replay(pool, lake, shape, overwrite=True, progress=progress)
+    write_atomically(labelled_pool(pool, split, seed=settings.seed), out / "labelled.parquet")
+    write_atomically(incident_test(pool, split, seed=settings.seed), out / "incident.parquet")
+    mark.write_text(wanted, encoding="utf-8")
 
 
 _KEYS = pa.schema([(c, pa.string()) for c in ("command_id", "platform", "command_line")])
@@ -268,9 +289,7 @@ def _agreed(settings: ProofSettings, test: Test, original: pa.StringArray) -> Bo
     """Which rows a verdict confirms; benign rows without one count as confirmed."""
     if settings.verdicts is None:
         return np.ones(test.lines.num_rows, bool)
-    given = pq.read_table(settings.verdicts, columns=["process_command_line", "platform", "verdict"])
-    columns = (given[c].to_pylist() for c in ("platform", "process_command_line", "verdict"))
-    said = {(platform, line): verdict for platform, line, verdict in zip(*columns, strict=True)}
+    said = read_verdicts(settings.verdicts)
     bad = test.labels == 1
     keys = zip(test.lines["platform"].to_pylist(), original.to_pylist(), strict=True)
     return np.array(

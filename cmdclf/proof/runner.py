@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +19,17 @@ from cmdclf.errors import StudyError
 from cmdclf.features import FEATURE_VERSION
 from cmdclf.lexicon.pools import ParquetPool, Pool
 from cmdclf.progress import Progress
-from cmdclf.proof.arms import OWN, Arm, plan_of
+from cmdclf.proof.arms import OWN, Arm, plan_of, shipped_plan
 from cmdclf.proof.build import Builder
+from cmdclf.proof.cautions import warnings_of
 from cmdclf.proof.measure import Judged
-from cmdclf.proof.month import BASELINES, Month, prepare_month
+from cmdclf.proof.month import Month, prepare_month
 from cmdclf.proof.pending import write_pending
 from cmdclf.proof.settings import ProofSettings
 from cmdclf.proof.shipped import Shipped
 from cmdclf.proof.summary import Part, summarise
 from cmdclf.study.candidates import stored_anomalies
+from cmdclf.study.cautions import tell
 from cmdclf.study.curves import anomaly_curves
 from cmdclf.study.sieve import stored_groups
 from cmdclf.study.workplace import content_hash, settings_hash
@@ -49,6 +52,11 @@ class _Task:
     def name(self) -> str:
         return f"{SHIPPED} | {self.arm.name}" if self.shipped else self.arm.name
 
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Of how arms of this kind are built: what an earlier version kept of them is not used."""
+        return (2,) if self.arm.tokens or self.arm.days else ()
+
 
 def prove(settings: ProofSettings, out: str | Path, *, progress: bool = True) -> dict[str, Any]:
     """Run what is missing and write `results.json` into `out`; returns the results.
@@ -64,13 +72,21 @@ def prove(settings: ProofSettings, out: str | Path, *, progress: bool = True) ->
     folder = Path(out).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     pool = ParquetPool(s.pools, rewrap=True, seed=s.seed)
+    sources = len(set(pool.table.source[pool.table.malicious]))
+    if sources < s.rotations:
+        raise StudyError(
+            f"rotations = {s.rotations}: the pools have {sources} sources with malicious lines, and each rotation "
+            "holds out others",
+            remedy="Take fewer rotations, or give pools with more sources",
+        )
     parts: list[Part] = []
     for share in (s.share_top, *s.shares):
         usual = share == s.share_top
         for rotation in range(s.rotations if usual else min(_VARIED_ROTATIONS, s.rotations)):
             name = f"rotation-{rotation}" if usual else f"rotation-{rotation}-top-{share:g}"
             parts.append(_rotation(s, pool, folder / name, rotation, share, progress))
-    results = summarise(s, parts)
+    results = summarise(s, parts) | {"warnings": warnings_of(parts)}
+    tell(results["warnings"])
     _write(folder / "results.json", (json.dumps(results, indent=1, sort_keys=True) + "\n").encode())
     return results
 
@@ -79,9 +95,7 @@ def _rotation(s: ProofSettings, pool: Pool, out: Path, rotation: int, share: flo
     usual = share == s.share_top
     tasks = [_Task(arm) for arm in plan_of(s, main_only=not usual)]
     if usual:
-        own = [Arm(b, way, 0 if way == "base" else s.budget, f"noise {s.noise:g}") for b in BASELINES
-               for way in ("base", "combined", "random", OWN)]  # fmt: skip
-        tasks += [_Task(arm, shipped=True) for arm in own]
+        tasks += [_Task(arm, shipped=True) for arm in shipped_plan(s)]
     month = prepare_month(s, pool, out, rotation, share, progress=progress)
     with closing(month.w.store):
         builder, judged, shipped = Builder(month), Judged(month), Shipped(month)
@@ -90,7 +104,8 @@ def _rotation(s: ProofSettings, pool: Pool, out: Path, rotation: int, share: flo
         figures: dict[str, dict[str, Any]] = {}
         with Progress(f"rotation {rotation}, arms", len(tasks), unit="arms", enabled=progress) as shown:
             for task in tasks:
-                file = out / "arms" / f"{settings_hash(key, task.name, GRAMS_VERSION, FEATURE_VERSION)}.npz"
+                name = settings_hash(key, task.name, *task.version, GRAMS_VERSION, FEATURE_VERSION)
+                file = out / "arms" / f"{name}.npz"
                 held = _kept(file)
                 if held is None:
                     held = _fit(task, builder, judged, shipped)
@@ -180,7 +195,7 @@ def _kept(file: Path) -> tuple[npt.NDArray[np.float32], dict[str, Any]] | None:
     try:
         with np.load(file, allow_pickle=False) as held:
             return held["scores"], json.loads(bytes(held["figures"]).decode())
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
 
 

@@ -78,7 +78,13 @@ class ProofSettings:
             ("noises", all(0 <= n < 0.5 for n in self.noises), "Each is a share of verdicts to flip"),
             ("rounds", self.rounds >= 1, "One round asks about the whole budget at once"),
             ("weight", self.weight > 0, "1 counts a judged line as any other"),
-            ("shares", all(0 <= s < 1 for s in (*self.shares, self.share_top)), "Each is a share of the lines"),
+            ("share_top", 0 <= self.share_top < 1, "It is a share of the distinct lines"),
+            ("shares", all(0 <= s < 1 for s in self.shares), "Each is a share of the distinct lines"),
+            (
+                "shares",
+                len({self.share_top, *self.shares}) == 1 + len(self.shares),
+                f"Name each once, and not the usual one (share_top = {self.share_top:g})",
+            ),
             ("bootstrap", self.bootstrap >= 20, "1000 is usual"),
         )
         for name, good, remedy in rules:

@@ -157,24 +157,27 @@ def shipped(results: Results) -> tuple[list[str], Rows]:
     head = ["arm", "AUC", "n-grams alone", "to random, rotations won", "TPR at 1e-2", "to random, won",
             "false alerts a day at TPR 0.9", "late TPR"]  # fmt: skip
     rows = []
-    for name, a in results["arms"].items():
-        if name.startswith("shipped | "):
-            plain = results["arms"].get(name.removeprefix("shipped | "))
-            _, baseline, way, *_ = name.split(" | ")
-            gain = a.get("to_random")
-            rows.append([baseline.upper() if way == "base" else f"{baseline.upper()} + {way}", spread(a["auc"]),
-                         number(plain["auc"]["mean"]) if plain else "–", _gain(gain, "auc"), spread(a["tpr"]),
-                         _gain(gain, "tpr"), number(a["alerts_a_day"], 0), number(a["late_tpr"])])  # fmt: skip
+    ways = list(ARMS)
+    found = [(name.split(" | ")[1:], a) for name, a in results["arms"].items() if name.startswith("shipped | ")]
+    for parts, a in sorted(found, key=lambda item: (item[0][0], ways.index(item[0][1]))):
+        plain = results["arms"].get(" | ".join(parts))
+        baseline, way = parts[:2]
+        gain = a.get("to_random")
+        rows.append([baseline.upper() if way == "base" else f"{baseline.upper()} + {way}", spread(a["auc"]),
+                     number(plain["auc"]["mean"]) if plain else "–", _gain(gain, "auc"), spread(a["tpr"]),
+                     _gain(gain, "tpr"), number(a["alerts_a_day"], 0), number(a["late_tpr"])])  # fmt: skip
     return head, rows
 
 
 def days(results: Results) -> tuple[list[str], Rows]:
     """The arm `combined` with candidates of the first days alone."""
     head = ["training days", "AUC", "TPR at 1e-2"]
-    rows = []
-    for name, a in results["arms"].items():
-        if name.startswith("ab | combined |") and name.endswith(" days"):
-            rows.append([name.split(" | ")[-1].removesuffix(" days"), spread(a["auc"]), spread(a["tpr"])])
+    rows = [
+        [name.split(" | ")[-1].removesuffix(" days"), spread(a["auc"]), spread(a["tpr"])]
+        for name, a in results["arms"].items()
+        if name.startswith("ab | combined |") and name.endswith(" days")
+    ]
+    rows.sort(key=lambda row: int(row[0]))
     whole = arm_of(results, "ab", "combined")
     if whole is not None:
         rows.append([str(results["settings"]["train_days"]), spread(whole["auc"]), spread(whole["tpr"])])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy.special import expit
 
 from cmdclf.classify import Classifier, Featuriser, training_arrays
 from cmdclf.classify.gram_counts import CountedGrams, counted
@@ -91,7 +92,7 @@ def fit_ranker(w: Workplace, training: pa.Table, reads: LineReads, seed: int) ->
     y, weight, groups = training_arrays(training)
     if w.config.model.grams:
         grams = CountedGrams().fit(reads.counts(training), y, weight)
-        return lambda lines: 1 / (1 + np.exp(-grams.scores(reads.counts(lines))))
+        return lambda lines: expit(grams.scores(reads.counts(lines)))
     trees = _classifier(w, seed, folds=0).fit(reads.matrix(training), y, sample_weight=weight, groups=groups)
     return lambda lines: trees.predict_proba(reads.matrix(lines))[:, 1]
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.classify import add_benign, add_malicious, without_hits
+from cmdclf.classify.grams import GRAMS_VERSION
 from cmdclf.classify.training import RULE_HITS
 from cmdclf.dedup import near_duplicates
 from cmdclf.features import FEATURE_VERSION
@@ -25,8 +26,8 @@ from cmdclf.study.workplace import Workplace, content_hash, kept, settings_hash
 
 __all__ = ["mine"]
 
-#: Of the highest scores so many times the round's lines are looked at for near-duplicates.
-_LOOKED_AT = 5
+#: Of the highest scores so many times the round's lines are looked at for near-duplicates: more where too few are left.
+_LOOKED_AT = (5, 20, 80)
 SOURCE = "judged:mined"
 
 
@@ -60,9 +61,7 @@ def mine(
     start = without_hits(base) if answers["benign"] > answers["malicious"] else base
     training = _with_verdicts(w, start, chosen, verdicts)
     settled = start["command_id"].combine_chunks()
-    pool = random_candidates(w, labels.mined_pool, seed)
-    extra = anomalies.filter(pc.invert(pc.is_in(anomalies["command_id"], pool["command_id"].combine_chunks())))
-    pool = pa.concat_tables([pool.cast(CANDIDATES), extra])
+    pool = pa.concat_tables([_drawn(w, anomalies, seed), anomalies])
     pool = pool.filter(pc.invert(pc.is_in(pool["command_id"], value_set=settled))).sort_by("command_id")
     audited = len(chosen)
     for number in range(labels.rounds):
@@ -76,6 +75,18 @@ def mine(
     return training, chosen, verdicts
 
 
+def _drawn(w: Workplace, anomalies: pa.Table, seed: int) -> pa.Table:
+    """CANDIDATES: `labels.mined_pool` random distinct lines, those that are among the anomalies left out."""
+    size = w.config.labels.mined_pool
+    if not size:
+        return CANDIDATES.empty_table()
+    table = random_candidates(w, size, seed).cast(CANDIDATES)
+    if table.num_rows > size:
+        table = table.filter(pc.is_in(table["command_id"], value_set=RandomSelector().select(table, size, seed=seed)))
+    known = anomalies["command_id"].combine_chunks()
+    return table.filter(pc.invert(pc.is_in(table["command_id"], value_set=known)))
+
+
 def _round(
     w: Workplace, training: pa.Table, pool: pa.Table, chosen: list[str], size: int, seed: int, reads: LineReads
 ) -> Callable[[], list[str]]:
@@ -85,16 +96,21 @@ def _round(
         left = pool.filter(pc.invert(pc.is_in(pool["command_id"], value_set=pa.array(chosen, pa.string()))))
         scored = with_scores(left, fit_ranker(w, training, reads, seed)(left))
         order = [("classifier_score", "descending"), ("command_id", "ascending")]
-        best = scored.sort_by(order).slice(0, _LOOKED_AT * size)
+        scored = scored.sort_by(order)
         keys = ["command_id", "platform", "command_line"]
         asked = w.store.lines_by_id(pa.array(chosen, pa.string())).select(keys)
-        heads = _heads(w, pa.concat_tables([best.select(keys), asked.cast(best.select(keys).schema)]))
-        done = {heads[i] for i in chosen}
-        first: dict[str, str] = {}
-        for i in best["command_id"].to_pylist():
-            first.setdefault(heads[i], i)
-        keep = [first[heads[i]] == i and heads[i] not in done for i in best["command_id"].to_pylist()]
-        found: list[str] = MinedSelector(1.0, among="all").select(best.filter(pa.array(keep)), size).to_pylist()
+        for times in _LOOKED_AT:
+            best = scored.slice(0, times * size)
+            heads = _heads(w, pa.concat_tables([best.select(keys), asked.cast(best.select(keys).schema)]))
+            done = {heads[i] for i in chosen}
+            first: dict[str, str] = {}
+            for i in best["command_id"].to_pylist():
+                first.setdefault(heads[i], i)
+            keep = [first[heads[i]] == i and heads[i] not in done for i in best["command_id"].to_pylist()]
+            if sum(keep) >= size or best.num_rows == scored.num_rows:
+                break
+        best = best.filter(pa.array(keep, pa.bool_()))
+        found: list[str] = MinedSelector(1.0, among="all").select(best, size).to_pylist()
         return found
 
     return choose
@@ -148,8 +164,8 @@ def _with_verdicts(w: Workplace, start: pa.Table, chosen: list[str], verdicts: l
 def _kept(w: Workplace, name: str, key: list[object], make: Callable[[], list[str]]) -> list[str]:
     """The choice in a file, so that a run that goes on, or has nothing to do, need not fit a ranker again."""
     settings = settings_hash(
-        key, w.data_hash(w.train_days), FEATURE_VERSION, w.behaviours_version, w.embedder.name, w.threshold_cosine,
-        w.config.labels.mined_pool,
+        key, w.data_hash(w.train_days), FEATURE_VERSION, GRAMS_VERSION, w.behaviours_version, w.embedder.name,
+        w.threshold_cosine, w.config.labels.mined_pool,
     )  # fmt: skip
     file = w.out / "work" / f"{name}-{settings}.parquet"
     ids: list[str] = kept(file, lambda: pa.table({"command_id": pa.array(make(), pa.string())}))[

@@ -201,6 +201,7 @@ def write_report(results: Mapping[str, Any]) -> str:
     parts = [
         f"<h1>{escape(results['study'])}</h1>",
         f"<p class=lead>{escape(headline(results))}</p>",
+        _warnings(results.get("warnings", [])),
         "<h2>Arms</h2>",
         _html_table(_HEADS, [[_title(a), *_row_values(a)] for a in arms], _classes(arms)),
         f"<p class=note>{_ARMS_NOTE}</p>",
@@ -232,6 +233,12 @@ def write_report(results: Mapping[str, Any]) -> str:
         f"<title>{escape(results['study'])}: cmdclf study</title>"
         f'<meta name="viewport" content="width=device-width"><style>{_CSS}</style></head><body>{body}</body></html>\n'
     )
+
+
+def _warnings(texts: Sequence[str]) -> str:
+    if not texts:
+        return ""
+    return "<h2>Warnings</h2><ul>" + "".join(f"<li>{escape(text)}</li>" for text in texts) + "</ul>"
 
 
 def _made(results: Mapping[str, Any]) -> str:

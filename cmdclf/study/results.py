@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cmdclf import __version__
@@ -17,6 +19,7 @@ from cmdclf.features import FEATURE_VERSION
 from cmdclf.labels import Judge, standing_verdicts
 from cmdclf.study.arms import ArmSet, arm_stage
 from cmdclf.study.candidates import stored_anomalies
+from cmdclf.study.cautions import of_results
 from cmdclf.study.curves import anomaly_curves
 from cmdclf.study.report import write_report
 from cmdclf.study.sieve import stored_groups
@@ -34,8 +37,15 @@ def load_results(out: str | Path) -> dict[str, Any]:
     return result
 
 
-def write_results(w: Workplace, arms: list[ArmSet], judge: Judge) -> dict[str, Any]:
-    """Gather what the stages recorded, write `results.json` and `report.html` into the study's folder, return it."""
+def write_results(w: Workplace, arms: list[ArmSet], judge: Judge, warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """Gather what the stages recorded, write `results.json` and `report.html` into the study's folder, return it.
+
+    Args:
+        w: the study.
+        arms: all of them, fitted.
+        judge: who was asked; lines that it left without a verdict go to `pending.parquet`.
+        warnings: of the study's inputs; those that the results give cause for are added.
+    """
     stages = {
         (r["stage"], r["day"]): {"rows": r["rows"], "seconds": r["seconds"], "detail": json.loads(r["detail"])}
         for r in w.store.stages().to_pylist()
@@ -60,6 +70,7 @@ def write_results(w: Workplace, arms: list[ArmSet], judge: Judge) -> dict[str, A
         "arms": _arms(w, arms, stages),
         "curves": curves,
         "timings": _timings(stages),
+        "warnings": list(warnings),
         "versions": {
             "cmdclf": __version__,
             "features": FEATURE_VERSION,
@@ -77,6 +88,9 @@ def write_results(w: Workplace, arms: list[ArmSet], judge: Judge) -> dict[str, A
         ["asked by any arm, control included", len(asked)],
         ["judged benign", labels["benign"]],
     ]
+    pending = w.results / "pending.parquet"
+    _write_pending(w, judge, asked, pending)
+    results["warnings"] += of_results(w, results, pending)
     _write(w.results / "results.json", json.dumps(results, indent=1, sort_keys=True) + "\n")
     _write(w.results / "report.html", write_report(results))
     return results
@@ -86,6 +100,19 @@ def _write(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)
+
+
+def _write_pending(w: Workplace, judge: Judge, asked: set[str], file: Path) -> None:
+    """The lines that nobody answered, for a batch; no file where there are none."""
+    ids = pa.array(sorted(asked), pa.string())
+    known = standing_verdicts(w.store, ids, judge)["command_id"].combine_chunks()
+    waiting = ids.filter(pc.invert(pc.is_in(ids, value_set=known)))
+    if not len(waiting):
+        file.unlink(missing_ok=True)
+        return
+    part = file.with_name(file.name + ".part")
+    pq.write_table(w.store.lines_by_id(waiting), part)
+    os.replace(part, file)
 
 
 def _labels(w: Workplace, judge: Judge, asked: set[str]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from cmdclf.labels import Judge
 from cmdclf.progress import Progress
 from cmdclf.store import Store
 from cmdclf.study.arms import ArmSet, arm_stage, build_arms
+from cmdclf.study.cautions import missing_days, shared_sources, tell
 from cmdclf.study.config import Baseline, StudyConfig
 from cmdclf.study.fitted import LineReads, fit_arm
 from cmdclf.study.judges import make_judge
@@ -62,6 +63,10 @@ def run_study(
     Every stage is keyed by its settings and data: a second call with nothing changed does no work, a killed one goes on
     at the stage that it was in, and no label is asked for twice.
 
+    What weakens the results without stopping the run is said on stderr and in `warnings` of the results: days that the
+    lake lacks, a test that shares sources with training, a budget beyond the candidates, a judge that leaves half of
+    the lines.
+
     Args:
         config: from `load_study`.
         out: folder of this study's store and results.
@@ -76,6 +81,8 @@ def run_study(
     w = open_workplace(config, out, progress=progress, part=part)
     started = datetime.now(UTC)
     with w.store:
+        warnings = missing_days(w) + shared_sources(config)
+        tell(warnings)
         take_in_days(w)
         find_anomalies(w)
         group_anomalies(w)
@@ -86,7 +93,8 @@ def run_study(
         tests = _tests(w, arms, splits)
         for arm in arms:
             _fit_and_measure(w, arm, tests[arm.baseline], reads)
-        results = write_results(w, arms, judge)
+        results = write_results(w, arms, judge, warnings)
+        tell(results["warnings"][len(warnings) :])
         _place_model(w)
         w.store.put_run(
             config.name,

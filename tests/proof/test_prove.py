@@ -1,0 +1,166 @@
+"""A proof from pool to results: resumed, repeated, with other settings, and its faults."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cmdclf.errors import StudyError
+from cmdclf.lexicon.pools import ParquetPool
+from cmdclf.proof import prove, runner
+from cmdclf.proof.month import prepare_month
+from cmdclf.proof.verdicts import read_verdicts
+
+
+class Killed(BaseException):
+    """Nobody catches it, as nobody catches a kill."""
+
+
+@pytest.fixture
+def fitted(monkeypatch, few):
+    """Names of the arms that are fitted; raises once so many were."""
+    names: list[str] = []
+    limit = [10**9]
+    real = runner._fit
+
+    def fit(task, *others):
+        if len(names) >= limit[0]:
+            raise Killed
+        names.append(task.name)
+        return real(task, *others)
+
+    monkeypatch.setattr(runner, "_fit", fit)
+    return names, limit
+
+
+def test_a_proof_killed_between_arms_goes_on_and_ends_with_the_same_bytes(small, proved, fitted, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(proved, out, ignore=lambda _, names: [n for n in names if n in ("rotation-1", "results.json")])
+    names, limit = fitted
+    limit[0] = 3
+    with pytest.raises(Killed):
+        prove(small, out, progress=False)
+    first = list(names)
+    assert len(first) == 3
+    assert not (out / "results.json").exists()
+    # One that was kept is damaged meanwhile: it is fitted again, no other.
+    damaged = sorted((out / "rotation-0" / "arms").iterdir())[0]
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    names.clear()
+    limit[0] = 10**9
+    prove(small, out, progress=False)
+    assert (out / "results.json").read_bytes() == (proved / "results.json").read_bytes()
+    held = len(list((proved / "rotation-1" / "arms").iterdir()))
+    assert len(names) == 1 + held - len(first)
+    assert len(set(names[1:]) & set(first)) == 0
+
+
+def test_every_arm_of_every_rotation_is_in_the_results(results, small):
+    for arm in results["arms"].values():
+        assert len(arm["auc"]["rotations"]) == small.rotations
+        low, high = arm["auc"]["ci95"]
+        assert 0 <= low <= arm["auc"]["mean"] <= high <= 1
+        assert arm["auc"]["mean"] == pytest.approx(np.mean(arm["auc"]["rotations"]), abs=1e-6)
+    held = [set(r["held_out"]) for r in results["rotations"]]
+    assert not held[0] & held[1]
+    assert len(held[0] | held[1]) == 14
+    assert results["settings"]["pools"] == ["lines.parquet"]
+
+
+def test_a_verdict_that_is_missing_waits_in_a_batch_and_half_of_them_are_warned_of(results, proved):
+    waiting = pq.read_table(proved / "pending" / "lines.parquet")
+    assert waiting.num_rows > 0
+    requests = [json.loads(line) for f in (proved / "pending" / "batch").glob("*.jsonl")
+                for line in f.read_text(encoding="utf-8").splitlines()]  # fmt: skip
+    assert len(requests) == waiting.num_rows
+    said = [text for text in results["warnings"] if "unanswered" in text]
+    assert len(said) == 1
+    assert "--verdicts" in said[0]
+    assert "pending/" in said[0]
+
+
+def test_a_budget_beyond_the_candidates_is_warned_of(results):
+    arm = results["arms"]["ab | k-means | 20 | noise 0.01"]
+    assert arm["asked"] < 20
+    (said,) = [text for text in results["warnings"] if "exceeds the candidates" in text]
+    assert "`ab, k-means, 20, noise 0.01`" in said
+    assert "of 20" in said
+
+
+def test_warnings_go_to_standard_error_and_a_finished_proof_is_not_made_again(
+    small, proved, fitted, tmp_path, capsys, results
+):
+    shutil.copytree(proved, tmp_path / "out")
+    prove(small, tmp_path / "out", progress=False)
+    assert fitted[0] == []
+    assert [f"warning: {text}" for text in results["warnings"]] == capsys.readouterr().err.splitlines()
+
+
+def test_a_month_with_other_settings_in_the_same_folder_is_made_anew(small, tmp_path):
+    pool = ParquetPool(small.pools, rewrap=True, seed=small.seed)
+    tiny = dataclasses.replace(small, train_days=1, per_day=300)
+    arms = tmp_path / "arms"
+    for per_day, kept in ((300, False), (300, True), (400, False)):
+        arms.mkdir(exist_ok=True)
+        (arms / "old.npz").write_bytes(b"")
+        s = dataclasses.replace(tiny, per_day=per_day)
+        month = prepare_month(s, pool, tmp_path, 0, s.share_top, progress=False)
+        assert sum(month.late.events) == per_day
+        month.w.store.close()
+        if per_day == 400 or kept:
+            assert (arms / "old.npz").exists() is kept
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"pools": ()}, "pools = ()"),
+        ({"rotations": 1}, "rotations = 1"),
+        ({"rotations": 15}, "rotations = 15: the pools have 14 sources with malicious lines"),
+        ({"train_days": 0}, "train_days = 0"),
+        ({"test_days": 0}, "test_days = 0"),
+        ({"per_day": 99}, "per_day = 99"),
+        ({"budget": 9}, "budget = 9"),
+        ({"budgets": (10, 0)}, "budgets = (10, 0)"),
+        ({"noise": 0.5}, "noise = 0.5"),
+        ({"noises": (-0.1,)}, "noises = (-0.1,)"),
+        ({"rounds": 0}, "rounds = 0"),
+        ({"weight": 0.0}, "weight = 0.0"),
+        ({"shares": (1.0,)}, "shares = (1.0,)"),
+        ({"share_top": -0.1}, "share_top = -0.1"),
+        ({"shares": (0.45,)}, "shares = (0.45,)"),
+        ({"shares": (0.1, 0.1)}, "shares = (0.1, 0.1)"),
+        ({"bootstrap": 19}, "bootstrap = 19"),
+    ],
+)
+def test_an_impossible_setting_is_named_with_a_remedy(small, tmp_path, change, named):
+    with pytest.raises(StudyError) as caught:
+        prove(dataclasses.replace(small, **change), tmp_path, progress=False)
+    assert named in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_a_budget_that_no_month_can_fill_is_named(month, builder):
+    from cmdclf.proof.arms import Arm
+
+    with pytest.raises(StudyError, match="fewer than the budget of 5,000"):
+        builder.build(Arm("ab", "random", 5000, "noise 0"))
+
+
+def test_faulty_verdicts_are_named(tmp_path, small):
+    file = tmp_path / "verdicts.parquet"
+    with pytest.raises(StudyError, match="no such file"):
+        prove(dataclasses.replace(small, verdicts=file), tmp_path / "out", progress=False)
+    file.write_bytes(b"no Parquet")
+    with pytest.raises(StudyError, match="not a readable Parquet file") as caught:
+        read_verdicts(file)
+    assert str(file) in str(caught.value)
+    pq.write_table(pa.table({"platform": ["linux"], "verdict": ["benign"]}), file)
+    with pytest.raises(StudyError, match="the column 'process_command_line' is missing"):
+        read_verdicts(file)
