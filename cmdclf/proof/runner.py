@@ -37,7 +37,7 @@ from cmdclf.study.workplace import content_hash, settings_hash
 __all__ = ["prove"]
 
 #: The share of the rotations that a variation of the month is run on: the first so many.
-_VARIED_ROTATIONS = 2
+_VARIED_ROTATIONS = 1
 SHIPPED = "shipped"
 
 
