@@ -104,8 +104,7 @@ def test_a_judge_that_leaves_half_is_named_with_the_remedy(asked, pending, said)
 
 
 def test_hostile_names_stay_text(capsys):
-    hostile = named(["a\x1b[2J", "b\nc", chr(0xD800)])
-    tell([f"it is {hostile}"])
+    tell(["it is " + named(["a\x1b[2J", "b\nc", chr(0xD800)])])
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "\x1b" not in err
@@ -121,11 +120,12 @@ def faulty(small_study, tmp_path_factory):
         shutil.copytree(day, folder / "lake" / day.name)
     for name in ("incident", "labelled"):
         table = pq.read_table(small_study.with_name(f"{name}.parquet"))
-        pq.write_table(table.drop_columns(["family"]), folder / f"{name}.parquet")
+        some = table.take(list(range(0, table.num_rows, 16)))
+        pq.write_table(some.drop_columns(["family"]), folder / f"{name}.parquet")
     verdicts = {"command_line": ["ls"], "platform": ["linux"], "verdict": ["benign"], "confidence": [0.9]}
     pq.write_table(pa.table(verdicts), folder / "verdicts.parquet")
     text = small_study.read_text(encoding="utf-8").replace("bootstrap = 100", 'bootstrap = 20\nbaselines = ["ab"]')
-    text = text.replace("[data]", 'arms = ["base", "reduced"]\n[data]', 1).replace("train_days = 3", "train_days = 2")
+    text = text.replace("[data]", 'arms = ["reduced"]\n[data]', 1).replace("train_days = 3", "train_days = 2")
     text = text.replace('judge = "truth"', 'judge = "recorded"\nrecorded = "verdicts.parquet"')
     text = text.replace('truth = "lake.truth.parquet"\n', "").replace("budget = 30", "budget = 500")
     text = text.replace("max_iter = 20", 'max_iter = 2\nexport = "ab+reduced"')
@@ -150,8 +150,7 @@ def test_a_study_says_all_of_it_on_stderr_in_its_results_and_in_its_report(fault
     assert set(waiting.column_names) >= {"command_line", "platform"}
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("<li>") == 4
-    before = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
-    assert run_study(faulty, tmp_path, progress=False)["warnings"] == before["warnings"] == said
+    assert json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["warnings"] == said
 
     # With the answers named, neither the warning nor the file is left.
     with Store.open(tmp_path / "study.duckdb") as store:

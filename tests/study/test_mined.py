@@ -1,0 +1,164 @@
+"""The mined arm: which lines it asks about, and what it learns from the answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from cmdclf.classify import Featuriser, auc, training
+from cmdclf.classify.training import RULE_HITS
+from cmdclf.features import FeatureMaker
+from cmdclf.study import load_study, open_workplace
+from cmdclf.study import mined as mined_module
+from cmdclf.study.candidates import anomalous_candidates
+from cmdclf.study.fitted import LineReads, fit_arm, fit_ranker
+from cmdclf.study.judges import make_judge
+from cmdclf.study.mined import mine
+from cmdclf.study.runner import label_baselines
+
+
+@pytest.fixture(scope="module")
+def place(finished_study, small_study, tmp_path_factory):
+    """The small study's workplace, its sieves done; and what `mine` takes beside it."""
+    out = tmp_path_factory.mktemp("mined") / "out"
+    shutil.copytree(finished_study, out, ignore=shutil.ignore_patterns("arms", "model"))
+    w = open_workplace(load_study(small_study), out, progress=False)
+    with w.store:
+        reads = LineReads(Featuriser(FeatureMaker().fit(w.store.lines(w.train_days)), w.embedder))
+        bases = {name: _thinned(base) for name, base in label_baselines(w)[0].items()}
+        yield w, bases, anomalous_candidates(w), reads
+
+
+def _thinned(base):
+    """The hits of the rules, and every sixteenth other line."""
+    sources = base["source"].to_pylist()
+    return base.take([n for n, source in enumerate(sources) if source == RULE_HITS or n % 16 == 0])
+
+
+@pytest.fixture
+def mined(place):
+    """`mine` with other labels' settings; gives training, {command_id: verdict} in order, base."""
+    w, bases, anomalies, reads = place
+
+    def run(baseline="ab", **labels):
+        config = dataclasses.replace(w.config, labels=dataclasses.replace(w.config.labels, **{"noise": 0.0} | labels))
+        other = dataclasses.replace(w, config=config)
+        rows, chosen, verdicts = mine(other, bases[baseline], 0, anomalies, reads, make_judge(config.labels))
+        assert len(chosen) == len(set(chosen)) <= config.labels.budget
+        return rows, dict(zip(chosen, verdicts, strict=True)), bases[baseline]
+
+    return run
+
+
+def _hits(base):
+    return set(base.filter(pc.equal(base["source"], RULE_HITS))["command_id"].to_pylist())
+
+
+def test_the_budget_is_spent_an_audit_of_the_rules_first(mined):
+    _, said, base = mined(budget=20, audit=0.2)
+    assert len(said) == 20
+    assert set(list(said)[:4]) <= _hits(base)
+
+
+def test_answers_enter_with_the_label_that_the_judge_gave(mined):
+    rows, said, _ = mined(budget=24)
+    assert {"benign", "malicious"} <= set(said.values())
+    label = {row["command_id"]: (row["label"], row["source"]) for row in rows.to_pylist()}
+    for i, verdict in said.items():
+        if verdict in ("benign", "malicious"):
+            assert label[i] == (int(verdict == "malicious"), "judged:mined")
+        else:
+            assert label.get(i, (0, ""))[1] != "judged:mined"
+
+
+@pytest.mark.parametrize("least", [1, 10**6])
+def test_hits_leave_where_most_are_benign_and_other_attacks_are_known(mined, monkeypatch, least):
+    monkeypatch.setattr(training, "LEAST_MALICIOUS", least)
+    monkeypatch.setattr(mined_module, "verdicts_on", lambda store, judge, ids: ["benign"] * len(ids))
+    rows, said, base = mined(budget=20, audit=0.2)
+    left = _hits(rows)
+    assert left == (set() if least == 1 else _hits(base) - set(said))
+
+
+def test_hits_stay_where_most_are_malicious(mined, monkeypatch):
+    monkeypatch.setattr(training, "LEAST_MALICIOUS", 1)
+    monkeypatch.setattr(mined_module, "verdicts_on", lambda store, judge, ids: ["malicious"] * len(ids))
+    rows, said, base = mined(budget=20, audit=0.2)
+    assert _hits(rows) == _hits(base) - set(said)
+
+
+def test_no_two_lines_of_one_group_are_asked_about_in_rounds(place, mined):
+    w = place[0]
+    _, said, _ = mined(budget=30, audit=0.0, rounds=3)
+    lines = w.store.lines_by_id(pa.array(list(said)))
+    heads = mined_module._heads(w, lines.select(["command_id", "platform", "command_line"]))
+    assert len(set(heads.values())) == len(said) == 30
+
+
+def test_more_lines_are_looked_at_where_the_highest_scores_are_near_duplicates(mined, monkeypatch):
+    monkeypatch.setattr(mined_module, "_LOOKED_AT", (1, 40))
+    _, said, _ = mined(budget=31, audit=0.0, rounds=1)
+    assert len(said) == 31
+
+
+def test_without_a_draw_only_anomalies_are_candidates(place, mined):
+    anomalies = set(place[2]["command_id"].to_pylist())
+    assert set(mined(budget=22, audit=0.0, mined_pool=0)[1]) <= anomalies
+    assert not set(mined(budget=22, audit=0.0)[1]) <= anomalies
+
+
+@pytest.mark.parametrize("size", [0, 7, 10**6])
+def test_the_draw_is_bounded_and_holds_no_anomaly(place, size):
+    w, _, anomalies, _ = place
+    config = dataclasses.replace(w.config, labels=dataclasses.replace(w.config.labels, mined_pool=size))
+    drawn = mined_module._drawn(dataclasses.replace(w, config=config), anomalies, 0)
+    assert drawn.num_rows <= size
+    assert not set(drawn["command_id"].to_pylist()) & set(anomalies["command_id"].to_pylist())
+    if size == 10**6:
+        total = sum(batch.num_rows for batch in w.store.lines(w.train_days))
+        assert drawn.num_rows == total - anomalies.num_rows
+
+
+def test_a_second_run_fits_no_ranker(mined, monkeypatch):
+    first = mined(budget=18)
+    monkeypatch.setattr(mined_module, "fit_ranker", None)
+    again = mined(budget=18)
+    assert first[1] == again[1]
+    assert first[0].equals(again[0])
+
+
+def test_the_ranker_orders_as_the_n_grams_or_the_trees_do(place):
+    w, bases, _, reads = place
+    base = bases["ab"]
+    bad = base["label"].to_numpy() == 1
+    for grams in (True, False):
+        config = dataclasses.replace(w.config, model=dataclasses.replace(w.config.model, grams=grams, max_iter=5))
+        scores = fit_ranker(dataclasses.replace(w, config=config), base, reads, 0)(base)
+        assert scores.shape == (base.num_rows,)
+        assert ((scores >= 0) & (scores <= 1)).all()
+        assert auc(bad, scores) > 0.7
+
+
+def test_a_fitted_arm_scores_with_its_n_grams_only_where_the_study_wants_them(place):
+    w, bases, anomalies, reads = place
+    for grams in (True, False):
+        config = dataclasses.replace(w.config, model=dataclasses.replace(w.config.model, grams=grams, max_iter=2))
+        fitted = fit_arm(dataclasses.replace(w, config=config), bases["ab"], reads, 0)
+        assert (fitted.grams is not None) is grams
+        assert (fitted.featuriser(reads).grams is not None) is grams
+        scores = fitted.scores(anomalies, reads)
+        assert np.isfinite(scores).all()
+        assert len(np.unique(scores)) > 1
+        assert fitted.scores(anomalies.slice(0, 0), reads).shape == (0,)
+
+
+def test_the_choices_of_the_finished_study_are_kept_beside_its_store(finished_study):
+    files = list((finished_study / "work").glob("mined-*.parquet"))
+    assert len(files) >= 4
+    assert all(pq.read_schema(f).names == ["command_id"] for f in files)
