@@ -181,12 +181,13 @@ class Arm:
         return " | ".join([self.baseline, self.way, str(self.budget), self.judge, *extra])
 
 
-def plan_of(s: ProofSettings, *, main_only: bool = False) -> list[Arm]:
+def plan_of(s: ProofSettings, *, main_only: bool = False, detailed: bool = True) -> list[Arm]:
     """Every arm of a rotation, each once, in the order in which they are fitted.
 
     Args:
         s: the settings.
         main_only: the published arms, their control and mining, at the main budget: for variations of the month.
+        detailed: other budgets, judges and days as well.
     """
     usual = f"noise {s.noise:g}"
     arms: dict[str, Arm] = {}
@@ -199,7 +200,7 @@ def plan_of(s: ProofSettings, *, main_only: bool = False) -> list[Arm]:
     compared = ("random", "combined", OWN)
     add("ab", (*MAIN, *MINING) if main_only else ARMS)
     add("rb", (*MAIN, *MINING) if main_only else (*MAIN, *MINING, *_RB))
-    if main_only:
+    if main_only or not detailed:
         return list(arms.values())
     for budget in s.budgets:
         add("ab", ("full", "uncertain", *compared), budget)

@@ -96,16 +96,18 @@ alerts."""
 
 def _wrong(results: Results) -> str:
     counts = [r["train_malicious"] for r in results["rotations"]]
-    return f"""Verdicts flipped at random; and a judge that lets malicious lines pass where it hurts most. A month
-has few malicious lines ({min(counts):,} to {max(counts):,} distinct ones), and a way that looks for the
-malicious-looking is asked about more of them. `unsure` and missing verdicts add nothing; the first rotation's lines
-without one lie in `pending/`, as batch files."""
+    return f"""The first two and the last rotation. Verdicts flipped at random; and a judge that lets malicious lines
+pass where it hurts most. A month has few malicious lines ({min(counts):,} to {max(counts):,} distinct ones), and a way
+that looks for the malicious-looking is asked about more of them. `unsure` and missing verdicts add nothing; the first
+rotation's lines without one lie in `pending/`, as batch files."""
 
 
 _CONTROLS = """Each way asks the same judge about as many lines. *Agreed rows*: malicious lines that a language
 model's recorded verdict confirms, and benign ones that none contradicts. *Tokens*: a third of the characters."""
-_BUDGETS = "In the last column each way may spend what the random lines cost in tokens."
-_DAYS = "Candidates of the first days alone, the same number of labels."
+_BUDGETS = (
+    "The first two and the last rotation. In the last column each way may spend what the random lines cost in tokens."
+)
+_DAYS = "Candidates of the first days alone, the same number of labels; the first two and the last rotation."
 _SHAPE = """What the replay assumes most boldly is how many distinct lines the most frequent templates hold. The first
 {varied} rotations, with other shares."""
 _SHIPPED = "Trees on features and embeddings beside the n-grams, weighed by one sigmoid."

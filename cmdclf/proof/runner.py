@@ -93,7 +93,7 @@ def prove(settings: ProofSettings, out: str | Path, *, progress: bool = True) ->
 
 def _rotation(s: ProofSettings, pool: Pool, out: Path, rotation: int, share: float, progress: bool) -> Part:
     usual = share == s.share_top
-    tasks = [_Task(arm) for arm in plan_of(s, main_only=not usual)]
+    tasks = [_Task(arm) for arm in plan_of(s, main_only=not usual, detailed=rotation in s.detailed)]
     if usual:
         tasks += [_Task(arm, shipped=True) for arm in shipped_plan(s)]
     month = prepare_month(s, pool, out, rotation, share, progress=progress)

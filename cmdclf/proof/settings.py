@@ -97,6 +97,11 @@ class ProofSettings:
         """The share of the sources that a rotation holds out."""
         return 1 / self.rotations
 
+    @property
+    def detailed(self) -> tuple[int, ...]:
+        """The rotations on which budgets, judges and days are varied too: the first two and the last."""
+        return tuple(sorted({0, 1, self.rotations - 1}))
+
     def replay(self, rotation: int, share_top: float) -> ReplaySettings:
         """The month of a rotation."""
         return ReplaySettings(
@@ -108,5 +113,6 @@ class ProofSettings:
         """The settings as plain JSON values; files by their names."""
         plain = dataclasses.asdict(self)
         plain["pools"] = [Path(p).name for p in self.pools]
+        plain["detailed"] = self.detailed
         plain["verdicts"] = self.verdicts and Path(self.verdicts).name
         return {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items()}

@@ -68,37 +68,51 @@ def summarise(s: ProofSettings, parts: Sequence[Part]) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """An arm's draws: which parts have it, and measure -> (parts, 1 + resamples)."""
+
+    parts: list[int]
+    values: dict[str, Floats]
+
+    def of(self, measure: str, parts: Sequence[int]) -> Floats:
+        """The rows of these parts."""
+        return self.values[measure][[self.parts.index(at) for at in parts]]
+
+
 def _arms(s: ProofSettings, parts: Sequence[Part]) -> dict[str, dict[str, Any]]:
-    """Each arm's figures: of the single rotations, their mean with an interval, and the difference to its control."""
+    """Each arm's figures: of the rotations that have it, their mean with an interval, the difference to its control."""
     samples = [Resamples(p.labels, p.groups, s.bootstrap, s.seed + 7919 * p.rotation) for p in parts]
-    names = list(parts[0].scores)
+    names = list(dict.fromkeys(name for p in parts for name in p.scores))
     drawn = {name: _draws(name, parts, samples) for name in names}
     return {name: _arm(name, parts, drawn) for name in names}
 
 
-def _draws(name: str, parts: Sequence[Part], samples: Sequence[Resamples]) -> dict[str, Floats]:
-    """Measure -> (rotations, 1 + resamples)."""
+def _draws(name: str, parts: Sequence[Part], samples: Sequence[Resamples]) -> _Drawn:
     found: dict[str, list[Floats]] = {"auc": [], "tpr": [], "agreed_auc": [], "agreed_tpr": []}
-    for part, sample in zip(parts, samples, strict=True):
-        scores = part.scores[name].astype(np.float64)
-        for prefix, rows in (("", None), ("agreed_", part.agreed)):
-            area, rate = sample.auc_and_tpr(scores, FPR, rows)
+    having = [at for at, part in enumerate(parts) if name in part.scores]
+    for at in having:
+        scores = parts[at].scores[name].astype(np.float64)
+        for prefix, rows in (("", None), ("agreed_", parts[at].agreed)):
+            area, rate = samples[at].auc_and_tpr(scores, FPR, rows)
             found[f"{prefix}auc"].append(area)
             found[f"{prefix}tpr"].append(rate)
-    return {measure: np.stack(values) for measure, values in found.items()}
+    return _Drawn(having, {measure: np.stack(values) for measure, values in found.items()})
 
 
-def _arm(name: str, parts: Sequence[Part], drawn: dict[str, dict[str, Floats]]) -> dict[str, Any]:
-    out: dict[str, Any] = {measure: _figure(values) for measure, values in drawn[name].items()}
+def _arm(name: str, parts: Sequence[Part], drawn: dict[str, _Drawn]) -> dict[str, Any]:
+    mine = drawn[name]
+    out: dict[str, Any] = {measure: _figure(values) for measure, values in mine.values.items()}
+    out["of_rotations"] = [parts[at].rotation for at in mine.parts]
     base = next(other for other in drawn if other.startswith(_base(name)))
     for key, against in (("to_random", _control(name)), ("to_base", base)):
         if against != name and against in drawn:
+            common = [at for at in mine.parts if at in drawn[against].parts]
             out[key] = {
-                measure: _figure(values - drawn[against][measure]) | {
-                    "wins": int((values[:, 0] > drawn[against][measure][:, 0]).sum())
-                }
-                for measure, values in drawn[name].items()
-            }  # fmt: skip
+                measure: _difference(mine.of(measure, common), drawn[against].of(measure, common))
+                for measure in mine.values
+            }
+    parts = [parts[at] for at in mine.parts]
     out["kinds"] = {kind: _mean([_auc_against(p, name, p.kinds == kind) for p in parts]) for kind in _KINDS}
     out["platforms"] = {
         platform: _mean([_auc_of_platform(p, name, platform) for p in parts])
@@ -138,6 +152,11 @@ def _figure(values: Floats) -> dict[str, Any]:
         "ci95": [_round(low), _round(high)],
         "rotations": [_round(float(v)) for v in values[:, 0]],
     }
+
+
+def _difference(mine: Floats, other: Floats) -> dict[str, Any]:
+    """`_figure` of the paired difference, and in how many rotations it is above 0."""
+    return _figure(mine - other) | {"wins": int((mine[:, 0] > other[:, 0]).sum())}
 
 
 def _auc_against(part: Part, name: str, benign: npt.NDArray[np.bool_]) -> float | None:

@@ -98,9 +98,9 @@ def budgets(results: Results) -> tuple[list[str], Rows]:
     ]
     rows = []
     for way in (*ways, "longest"):
-        cells = [_pair(arm_of(results, "ab", way, n)) for n in sizes]
+        cells = [_pair(results, arm_of(results, "ab", way, n)) for n in sizes]
         of_tokens = arm_of(results, "ab", way, more="tokens") if way != "random" else arm_of(results, "ab", way)
-        cells.append(f"{_pair(of_tokens)}, {number(of_tokens['asked'], 0)}" if of_tokens else "–")
+        cells.append(f"{_pair(results, of_tokens)}, {number(of_tokens['asked'], 0)}" if of_tokens else "–")
         rows.append([way, *cells])
     return head, rows
 
@@ -114,7 +114,7 @@ def wrong_judges(results: Results) -> tuple[list[str], Rows]:
     rows = [
         [
             f"{share:.0%} of all verdicts flipped",
-            *(_pair(arm_of(results, "ab", way, judge=f"noise {share:g}")) for way in ways),
+            *(_pair(results, arm_of(results, "ab", way, judge=f"noise {share:g}")) for way in ways),
         ]
         for share in shares
     ]
@@ -122,7 +122,7 @@ def wrong_judges(results: Results) -> tuple[list[str], Rows]:
         cells = []
         for way in ways:
             a = arm_of(results, "ab", way, judge=f"hostile {share:g}")
-            cells.append(f"{_pair(a)} ({number(a['wrong'], 0)} lines)" if a else "–")
+            cells.append(f"{_pair(results, a)} ({number(a['wrong'], 0)} lines)" if a else "–")
         rows.append(
             [f"malicious lines pass as benign, up to {share:.0%} of those asked, the most suspicious first", *cells]
         )
@@ -132,7 +132,7 @@ def wrong_judges(results: Results) -> tuple[list[str], Rows]:
         for way in ways:
             a = arm_of(results, "ab", way, judge=judge)
             answered = sum(n for v, n in a["verdicts"].items() if v != "pending") if a else 0
-            cells.append(f"{_pair(a)} ({answered:,} answered in all)" if a else "–")
+            cells.append(f"{_pair(results, a)} ({answered:,} answered in all)" if a else "–")
         if any(c != "–" for c in cells):
             rows.append([about, *cells])
     return head, rows
@@ -173,14 +173,14 @@ def days(results: Results) -> tuple[list[str], Rows]:
     """The arm `combined` with candidates of the first days alone."""
     head = ["training days", "AUC", "TPR at 1e-2"]
     rows = [
-        [name.split(" | ")[-1].removesuffix(" days"), spread(a["auc"]), spread(a["tpr"])]
+        [name.split(" | ")[-1].removesuffix(" days"), *_pair(results, a).split(" ")]
         for name, a in results["arms"].items()
         if name.startswith("ab | combined |") and name.endswith(" days")
     ]
     rows.sort(key=lambda row: int(row[0]))
     whole = arm_of(results, "ab", "combined")
     if whole is not None:
-        rows.append([str(results["settings"]["train_days"]), spread(whole["auc"]), spread(whole["tpr"])])
+        rows.append([str(results["settings"]["train_days"]), *_pair(results, whole).split(" ")])
     return head, rows
 
 
@@ -194,20 +194,22 @@ def variations(results: Results) -> tuple[list[str], Rows]:
     rows = []
     for varied in results["variations"]:
         part = {"settings": results["settings"], "arms": varied["arms"]}
-        rows.append([f"{varied['share_top']:g}", *(_pair(arm_of(part, "ab", way)) for way in ways)])
-    n = len(results["variations"][0]["rotations"]) if results["variations"] else 0
-    if n:
+        shown = [rotation["rotation"] for rotation in varied["rotations"]]
+        rows.append([f"{varied['share_top']:g}", *(_over(arm_of(part, "ab", way), shown) for way in ways)])
+    if results["variations"]:
+        shown = [rotation["rotation"] for rotation in results["variations"][0]["rotations"]]
         usual = [arm_of(results, "ab", way) for way in ways]
-        rows.append([f"{results['settings']['share_top']:g}", *(_first(a, n) for a in usual)])
+        rows.append([f"{results['settings']['share_top']:g}", *(_over(a, shown) for a in usual)])
     return head, sorted(rows, key=lambda row: float(row[0]))
 
 
-def _pair(arm: dict[str, Any] | None) -> str:
-    return "–" if arm is None else f"{number(arm['auc']['mean'])} {number(arm['tpr']['mean'])}"
+def _pair(results: Results, arm: dict[str, Any] | None) -> str:
+    """AUC and TPR over the rotations that budgets, judges and days are varied on, so that cells can be compared."""
+    return _over(arm, results["settings"]["detailed"])
 
 
-def _first(arm: dict[str, Any] | None, n: int) -> str:
-    """AUC and TPR over the first n rotations."""
+def _over(arm: dict[str, Any] | None, rotations: Sequence[int]) -> str:
     if arm is None:
         return "–"
-    return " ".join(number(sum(arm[measure]["rotations"][:n]) / n) for measure in ("auc", "tpr"))
+    at = [arm["of_rotations"].index(rotation) for rotation in rotations]
+    return " ".join(number(sum(arm[measure]["rotations"][i] for i in at) / len(at)) for measure in ("auc", "tpr"))

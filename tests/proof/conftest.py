@@ -72,7 +72,7 @@ def small(pool_file, verdicts_file) -> ProofSettings:
     )  # fmt: skip
 
 
-def few_arms(s: ProofSettings, *, main_only: bool = False) -> list[arms.Arm]:
+def few_arms(s: ProofSettings, *, main_only: bool = False, detailed: bool = True) -> list[arms.Arm]:
     """Of each kind of arm one or two, so that every section of the document has its table."""
     usual = f"noise {s.noise:g}"
     plan = [arms.Arm("ab", way, s.budget, usual) for way in ("full", "combined", "random", "k-means", arms.OWN)]

@@ -132,3 +132,20 @@ def test_warnings_name_the_rotation_the_arm_and_the_remedy():
     assert "`ab, random, 20, noise 0.01` 12 of 20" in budget
     assert "base" not in budget
     assert "30 of 60 lines unanswered" in unanswered
+
+
+def test_an_arm_of_some_rotations_is_compared_within_them(settings):
+    parts = [_part(0, 0.4), _part(1, 0.4), _part(2, 0.4)]
+    for held in (parts[1].scores, parts[1].figures):
+        del held[NAMES["full"]]
+    arms = summarise(settings, parts)["arms"]
+    full, random = arms[NAMES["full"]], arms[NAMES["random"]]
+    assert (full["of_rotations"], random["of_rotations"]) == ([0, 2], [0, 1, 2])
+    of_both = [random["auc"]["rotations"][i] for i in (0, 2)]
+    wanted = np.mean(full["auc"]["rotations"]) - np.mean(of_both)
+    assert full["to_random"]["auc"]["mean"] == pytest.approx(wanted, abs=1e-6)
+    assert len(full["to_random"]["auc"]["rotations"]) == 2
+
+
+def test_details_are_of_the_first_two_and_the_last_rotation():
+    assert [ProofSettings((), rotations=n).detailed for n in (2, 3, 5)] == [(0, 1), (0, 1, 2), (0, 1, 4)]
