@@ -179,15 +179,16 @@ def describe_training(table: pa.Table, *, added: str | None = None) -> dict[str,
 
     Args:
         table: TRAINING rows.
-        added: the source of the added rows.
+        added: the source of the added rows, of which the benign ones count.
     """
     sources = table.group_by("source").aggregate([("source", "count")])
     by_source = dict(sorted(zip(sources["source"].to_pylist(), sources["source_count"].to_pylist(), strict=True)))
     malicious = int(pc.sum(table["label"].cast(pa.int64())).as_py() or 0)
+    new = pc.and_(pc.equal(table["source"], added or ""), pc.equal(table["label"], 0))
     return {
         "benign": table.num_rows - malicious,
         "malicious": malicious,
-        "added": by_source.get(added, 0) if added else 0,
+        "added": int(pc.sum(new.cast(pa.int64())).as_py() or 0),
         "by_source": by_source,
     }
 
