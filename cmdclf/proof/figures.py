@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cmdclf.proof.arms import OWN
-from cmdclf.proof.tables import arm_of
+from cmdclf.proof.tables import arm_of, mean_over
 from cmdclf.study.plots import curves_plot, new_figure, styled, svg_of
 
 __all__ = ["write_figures"]
@@ -59,8 +59,9 @@ def _budgets(results: Results) -> str:
     for at, (measure, title) in zip(axes, (("auc", "AUC"), ("tpr", "TPR at FPR 1e-2")), strict=True):
         for way in ("full", "combined", "uncertain", "random", OWN):
             found = [(n, a) for n in sizes if (a := arm_of(results, "ab", way, n)) is not None]
-            style = {"color": "C3", "lw": 2.5} if way == OWN else {}
-            at.plot([n for n, _ in found], [a[measure]["mean"] for _, a in found], "o-", label=way, ms=4, **style)
+            style = {"color": "C3", "lw": 2.5} if way == OWN else {"color": "0.5"} if way == "random" else {}
+            values = [mean_over(a, measure, s["detailed"]) for _, a in found]
+            at.plot([n for n, _ in found], values, "o-", label=way, ms=4, **style)
         _base_line(at, results, measure)
         at.set_xscale("log")
         at.set_xticks(sizes, [f"{n:,}" for n in sizes])
@@ -75,4 +76,4 @@ def _budgets(results: Results) -> str:
 def _base_line(at: Any, results: Results, measure: str) -> None:
     base = arm_of(results, "ab", "base")
     if base is not None:
-        at.axhline(base[measure]["mean"], color="0.5", ls=":", lw=1)
+        at.axhline(mean_over(base, measure, results["settings"]["detailed"]), color="0.5", ls=":", lw=1)

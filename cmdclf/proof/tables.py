@@ -8,7 +8,8 @@ from typing import Any
 from cmdclf.proof.arms import ARMS, DETECTORS, MAIN, MINING, OWN
 
 __all__ = [
-    "PUBLISHED", "arm_of", "budgets", "controls", "days", "detectors", "markdown", "number", "published_table",
+    "PUBLISHED", "arm_of", "budgets", "controls", "days", "detectors", "markdown",
+    "mean_over", "number", "published_table",
     "shipped", "spread", "variations", "wrong_judges",
 ]  # fmt: skip
 
@@ -211,5 +212,10 @@ def _pair(results: Results, arm: dict[str, Any] | None) -> str:
 def _over(arm: dict[str, Any] | None, rotations: Sequence[int]) -> str:
     if arm is None:
         return "–"
-    at = [arm["of_rotations"].index(rotation) for rotation in rotations]
-    return " ".join(number(sum(arm[measure]["rotations"][i] for i in at) / len(at)) for measure in ("auc", "tpr"))
+    return " ".join(number(mean_over(arm, measure, rotations)) for measure in ("auc", "tpr"))
+
+
+def mean_over(arm: dict[str, Any], measure: str, rotations: Sequence[int]) -> float:
+    """The mean of a figure over some of an arm's rotations."""
+    values = [arm[measure]["rotations"][arm["of_rotations"].index(rotation)] for rotation in rotations]
+    return float(sum(values) / len(values))
