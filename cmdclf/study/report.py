@@ -157,11 +157,7 @@ def _groups(arms: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for arm in arms:
         groups = arm["tests"]["incident"].get("by_benign_group", {})
-        cells = [
-            f"{g['auc']:.3f} ({g['auc_ci95'][0]:.3f} to {g['auc_ci95'][1]:.3f})" if (g := groups.get(k)) else "–"
-            for k in kinds
-        ]
-        rows.append([_title(arm), *cells])
+        rows.append([_title(arm), *(_with_interval(groups.get(k)) for k in kinds)])
     note = "All malicious lines of the incident test against one group of its benign lines at a time."
     return f"<h2>Which benign lines are told apart</h2><p class=note>{note}</p>" + _html_table(["arm", *kinds], rows)
 
