@@ -17,18 +17,8 @@ BENIGN = "grep -rn timeout{n} /etc/nginx"
 
 
 @pytest.fixture(scope="module")
-def noise_dir(tmp_path_factory):
-    from cmdclf.classify import Classifier, Featuriser, export_model
-    from cmdclf.features import FeatureMaker, load_embedder
-
-    lines = [template.format(n=n) for n in range(60) for template in (BENIGN, MALICIOUS)]
-    batch = pa.record_batch([pa.array(lines), pa.array(["linux"] * len(lines))], names=["command_line", "platform"])
-    featuriser = Featuriser(FeatureMaker(buckets=2**12).fit([batch]), load_embedder())
-    labels = np.arange(len(lines)) // 2 % 2
-    classifier = Classifier(max_iter=10).fit(featuriser.matrix(batch), labels)
-    provenance = {"sources": {"labelled:from-benign": 60}}
-    folder = tmp_path_factory.mktemp("noise") / "model"
-    return export_model(folder, classifier, featuriser, name="noise", provenance=provenance, metrics={})
+def noise_dir(make_model):
+    return make_model(np.arange(120) // 2 % 2, name="noise", provenance={"sources": {"labelled:from-benign": 60}})
 
 
 def write(path, *, rows=40, labels=("benign", "malicious"), **more):
