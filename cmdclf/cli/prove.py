@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if args.quick:
         settings = dataclasses.replace(
             settings, rotations=2, train_days=5, test_days=3, per_day=3000, top_k=100, sample=600, reduced_top_k=40,
-            budget=150, budgets=(50,), noises=(0.0,), shares=(), bootstrap=100,
+            budget=150, budgets=(50,), noises=(0.0,), shares=(), any_length=False, bootstrap=100,
         )  # fmt: skip
     given = {k: getattr(args, k) for k in ("rotations", "train_days", "test_days", "per_day", "budget", "seed")}
     settings = dataclasses.replace(settings, **{k: v for k, v in given.items() if v is not None})

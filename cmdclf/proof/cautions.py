@@ -16,7 +16,8 @@ def warnings_of(parts: Sequence[Part]) -> list[str]:
     asked: dict[str, tuple[int, int]] = {}
     answered = {"asked": 0, "pending": 0}
     for part in parts:
-        where = f"rotation {part.rotation}, share_top {part.share_top:g}"
+        where = f"rotation {part.rotation}, share_top {part.shape.share_top:g}"
+        where += "" if part.shape.short_head else ", frequent lines of any length"
         out += near_duplicates_of("each pool", where, part.about["test_rows"], part.about["removed"])
         for name, figures in part.figures.items():
             words = name.split(" | ")

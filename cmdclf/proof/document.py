@@ -108,8 +108,8 @@ _BUDGETS = (
     "The first two and the last rotation. In the last column each way may spend what the random lines cost in tokens."
 )
 _DAYS = "Candidates of the first days alone, the same number of labels; the first two and the last rotation."
-_SHAPE = """What the replay assumes most boldly is how many distinct lines the most frequent templates hold. Other
-shares, on {varied} rotation(s), the first."""
+_SHAPE = """What the replay assumes most boldly: how many distinct lines the most frequent templates hold, and that
+frequent lines are mostly short. Other assumptions, on {varied} rotation(s), the first."""
 _SHIPPED = "Trees on features and embeddings beside the n-grams, weighed by one sigmoid."
 
 

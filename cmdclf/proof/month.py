@@ -21,7 +21,7 @@ from cmdclf.errors import StudyError
 from cmdclf.lexicon.pools import Pool
 from cmdclf.lexicon.replay import ReplaySettings, replay, truth_path, write_atomically
 from cmdclf.lexicon.split import PoolSplit, incident_test, labelled_pool, split_pool
-from cmdclf.proof.settings import ProofSettings
+from cmdclf.proof.settings import ProofSettings, Shape
 from cmdclf.proof.verdicts import read_verdicts
 from cmdclf.select import CANDIDATES
 from cmdclf.study.candidates import anomalous_candidates, stored_anomalies
@@ -193,7 +193,7 @@ class Month:
 
 
 def prepare_month(
-    settings: ProofSettings, pool: Pool, out: Path, rotation: int, share_top: float, *, progress: bool
+    settings: ProofSettings, pool: Pool, out: Path, rotation: int, kind: Shape, *, progress: bool
 ) -> Month:
     """Replay the month, find its anomalies and group them; what an earlier run did is not done again.
 
@@ -201,7 +201,7 @@ def prepare_month(
         StudyError: the pool holds too few sources, or the test is empty after near-duplicates are removed.
     """
     out.mkdir(parents=True, exist_ok=True)
-    shape = settings.replay(rotation, share_top)
+    shape = settings.replay(rotation, kind)
     lake = out / "lake"
     split = split_pool(
         pool, hold_out=shape.hold_out, rotation=rotation, labelled_share=shape.labelled_share, seed=shape.seed

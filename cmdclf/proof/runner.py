@@ -25,7 +25,7 @@ from cmdclf.proof.cautions import warnings_of
 from cmdclf.proof.measure import Judged
 from cmdclf.proof.month import Month, prepare_month
 from cmdclf.proof.pending import write_pending
-from cmdclf.proof.settings import ProofSettings
+from cmdclf.proof.settings import ProofSettings, Shape
 from cmdclf.proof.shipped import Shipped
 from cmdclf.proof.summary import Part, summarise
 from cmdclf.study.candidates import stored_anomalies
@@ -80,23 +80,29 @@ def prove(settings: ProofSettings, out: str | Path, *, progress: bool = True) ->
             remedy="Take fewer rotations, or give pools with more sources",
         )
     parts: list[Part] = []
-    for share in (s.share_top, *s.shares):
-        usual = share == s.share_top
-        for rotation in range(s.rotations if usual else min(_VARIED_ROTATIONS, s.rotations)):
-            name = f"rotation-{rotation}" if usual else f"rotation-{rotation}-top-{share:g}"
-            parts.append(_rotation(s, pool, folder / name, rotation, share, progress))
+    for shape in (s.usual, *s.shapes):
+        rotations = s.rotations if shape == s.usual else min(_VARIED_ROTATIONS, s.rotations)
+        parts += [
+            _rotation(s, pool, folder / _folder(s, rotation, shape), rotation, shape, progress)
+            for rotation in range(rotations)
+        ]
     results = summarise(s, parts) | {"warnings": warnings_of(parts)}
     tell(results["warnings"])
     _write(folder / "results.json", (json.dumps(results, indent=1, sort_keys=True) + "\n").encode())
     return results
 
 
-def _rotation(s: ProofSettings, pool: Pool, out: Path, rotation: int, share: float, progress: bool) -> Part:
-    usual = share == s.share_top
+def _folder(s: ProofSettings, rotation: int, shape: Shape) -> str:
+    name = f"rotation-{rotation}" if shape.share_top == s.share_top else f"rotation-{rotation}-top-{shape.share_top:g}"
+    return name if shape.short_head else f"{name}-any-length"
+
+
+def _rotation(s: ProofSettings, pool: Pool, out: Path, rotation: int, shape: Shape, progress: bool) -> Part:
+    usual = shape == s.usual
     tasks = [_Task(arm) for arm in plan_of(s, main_only=not usual, detailed=rotation in s.detailed)]
     if usual:
         tasks += [_Task(arm, shipped=True) for arm in shipped_plan(s)]
-    month = prepare_month(s, pool, out, rotation, share, progress=progress)
+    month = prepare_month(s, pool, out, rotation, shape, progress=progress)
     with closing(month.w.store):
         builder, judged, shipped = Builder(month), Judged(month), Shipped(month)
         key = _month_key(month)
@@ -115,7 +121,7 @@ def _rotation(s: ProofSettings, pool: Pool, out: Path, rotation: int, share: flo
         if usual and rotation == 0 and s.verdicts is not None:
             write_pending(month, builder, out.parent / "pending", OWN)
         return Part(
-            rotation=rotation, share_top=share, labels=month.test.labels, groups=month.groups, agreed=month.agreed,
+            rotation=rotation, shape=shape, labels=month.test.labels, groups=month.groups, agreed=month.agreed,
             kinds=np.array([k or "" for k in month.test.lines["benign_group"].to_pylist()], object),
             platforms=np.array(month.test.lines["platform"].to_pylist(), object), scores=scores, figures=figures,
             about=_about(month), curves=_curves(month) if usual else {},

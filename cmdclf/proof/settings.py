@@ -10,7 +10,20 @@ from typing import Any
 from cmdclf.errors import StudyError
 from cmdclf.lexicon.replay import ReplaySettings
 
-__all__ = ["ProofSettings"]
+__all__ = ["ProofSettings", "Shape"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a replayed month assumes about frequent lines.
+
+    Attributes:
+        share_top: share of the distinct lines that the 100 most frequent templates hold.
+        short_head: frequent lines are short ones rather than any.
+    """
+
+    share_top: float
+    short_head: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +46,7 @@ class ProofSettings:
         rounds: of mining in rounds.
         weight: of a line that a judge called benign.
         shares: other values of `share_top`, for the arms that matter.
+        any_length: for these arms also a month whose frequent lines are as long as any.
         seed: of splits, draws and resamples.
         bootstrap: resamples.
     """
@@ -54,6 +68,7 @@ class ProofSettings:
     rounds: int = 4
     weight: float = 1.0
     shares: tuple[float, ...] = (0.09, 0.77)
+    any_length: bool = True
     seed: int = 0
     bootstrap: int = 1000
 
@@ -102,12 +117,24 @@ class ProofSettings:
         """The rotations on which budgets, judges and days are varied too: the first two and the last."""
         return tuple(sorted({0, 1, self.rotations - 1}))
 
-    def replay(self, rotation: int, share_top: float) -> ReplaySettings:
+    @property
+    def usual(self) -> Shape:
+        """The shape of the months that all arms are run on."""
+        return Shape(self.share_top)
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Other shapes."""
+        long = (Shape(self.share_top, short_head=False),) if self.any_length else ()
+        return (*(Shape(share) for share in self.shares), *long)
+
+    def replay(self, rotation: int, shape: Shape) -> ReplaySettings:
         """The month of a rotation."""
-        return ReplaySettings(
+        month = ReplaySettings(
             days=self.train_days + self.test_days, per_day=self.per_day, seed=self.seed, hold_out=self.held_out,
-            rotation=rotation, share_top=share_top,
+            rotation=rotation, share_top=shape.share_top,
         )  # fmt: skip
+        return month if shape.short_head else dataclasses.replace(month, head_length=None)
 
     def record(self) -> dict[str, Any]:
         """The settings as plain JSON values; files by their names."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cmdclf import __version__
 from cmdclf.classify.resample import Resamples, interval
-from cmdclf.proof.settings import ProofSettings
+from cmdclf.proof.settings import ProofSettings, Shape
 
 __all__ = ["Part", "summarise"]
 
@@ -27,7 +27,7 @@ class Part:
     """One rotation at one shape of the month, its arms scored.
 
     Attributes:
-        rotation, share_top: which one.
+        rotation, shape: which one.
         labels, groups, agreed, kinds, platforms: (n,) of the incident test.
         scores: arm -> (n,) float32.
         figures: arm -> what `Judged` and the builder say of it.
@@ -36,7 +36,7 @@ class Part:
     """
 
     rotation: int
-    share_top: float
+    shape: Shape
     labels: npt.NDArray[np.int8]
     groups: npt.NDArray[np.int32]
     agreed: npt.NDArray[np.bool_]
@@ -50,7 +50,7 @@ class Part:
 
 def summarise(s: ProofSettings, parts: Sequence[Part]) -> dict[str, Any]:
     """`results.json`: settings, data by rotation, arms at the usual month, arms at other shapes of it."""
-    usual = [p for p in parts if p.share_top == s.share_top]
+    usual = [p for p in parts if p.shape == s.usual]
     return {
         "version": __version__,
         "settings": s.record(),
@@ -58,11 +58,12 @@ def summarise(s: ProofSettings, parts: Sequence[Part]) -> dict[str, Any]:
         "arms": _arms(s, usual),
         "variations": [
             {
-                "share_top": share,
-                "rotations": [{"rotation": p.rotation, **p.about} for p in parts if p.share_top == share],
-                "arms": _arms(s, [p for p in parts if p.share_top == share]),
+                "share_top": shape.share_top,
+                "short_head": shape.short_head,
+                "rotations": [{"rotation": p.rotation, **p.about} for p in parts if p.shape == shape],
+                "arms": _arms(s, [p for p in parts if p.shape == shape]),
             }
-            for share in s.shares
+            for shape in s.shapes
         ],
         "curves": usual[0].curves if usual else {},
     }

@@ -196,12 +196,21 @@ def variations(results: Results) -> tuple[list[str], Rows]:
     for varied in results["variations"]:
         part = {"settings": results["settings"], "arms": varied["arms"]}
         shown = [rotation["rotation"] for rotation in varied["rotations"]]
-        rows.append([f"{varied['share_top']:g}", *(_over(arm_of(part, "ab", way), shown) for way in ways)])
+        rows.append(
+            [
+                _shape(varied["share_top"], varied["short_head"]),
+                *(_over(arm_of(part, "ab", way), shown) for way in ways),
+            ]
+        )
     if results["variations"]:
         shown = [rotation["rotation"] for rotation in results["variations"][0]["rotations"]]
         usual = [arm_of(results, "ab", way) for way in ways]
-        rows.append([f"{results['settings']['share_top']:g}", *(_over(a, shown) for a in usual)])
-    return head, sorted(rows, key=lambda row: float(row[0]))
+        rows.append([_shape(results["settings"]["share_top"], True), *(_over(a, shown) for a in usual)])
+    return head, sorted(rows)
+
+
+def _shape(share: float, short_head: bool) -> str:
+    return f"{share:.2f}" + ("" if short_head else ", frequent lines of any length")
 
 
 def _pair(results: Results, arm: dict[str, Any] | None) -> str:

@@ -68,7 +68,7 @@ def verdicts_file(pool_file) -> Path:
 def small(pool_file, verdicts_file) -> ProofSettings:
     return ProofSettings(
         (pool_file,), verdicts_file, rotations=2, train_days=2, test_days=1, per_day=600, top_k=40, sample=150,
-        reduced_top_k=15, budget=20, budgets=(10,), noises=(0.0,), shares=(), bootstrap=20,
+        reduced_top_k=15, budget=20, budgets=(10,), noises=(0.0,), shares=(), any_length=False, bootstrap=20,
     )  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def results(proved) -> dict[str, Any]:
 def month(small, proved) -> Iterator[Month]:
     """The first rotation of that proof."""
     pool = ParquetPool(small.pools, rewrap=True, seed=small.seed)
-    made = prepare_month(small, pool, proved / "rotation-0", 0, small.share_top, progress=False)
+    made = prepare_month(small, pool, proved / "rotation-0", 0, small.usual, progress=False)
     yield made
     made.w.store.close()
 

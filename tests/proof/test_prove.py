@@ -110,7 +110,7 @@ def test_a_month_with_other_settings_in_the_same_folder_is_made_anew(small, tmp_
         arms.mkdir(exist_ok=True)
         (arms / "old.npz").write_bytes(b"")
         s = dataclasses.replace(tiny, per_day=per_day)
-        month = prepare_month(s, pool, tmp_path, 0, s.share_top, progress=False)
+        month = prepare_month(s, pool, tmp_path, 0, s.usual, progress=False)
         assert sum(month.late.events) == per_day
         month.w.store.close()
         if per_day == 400 or kept:

@@ -9,7 +9,8 @@ import pytest
 
 from cmdclf.classify import auc
 from cmdclf.proof.cautions import warnings_of
-from cmdclf.proof.settings import ProofSettings
+from cmdclf.proof.runner import _folder
+from cmdclf.proof.settings import ProofSettings, Shape
 from cmdclf.proof.summary import Part, _base, _control, summarise
 
 
@@ -42,7 +43,7 @@ def _part(rotation, shift, share_top=0.45, figures=FIGURES, agreed=None):
     noise = rng.normal(size=100)
     strength = {"base": 0.5, "random": 1.0, "full": 1.0 + shift}
     return Part(
-        rotation=rotation, share_top=share_top, labels=labels, groups=np.arange(100, dtype=np.int32) // 2,
+        rotation=rotation, shape=Shape(share_top), labels=labels, groups=np.arange(100, dtype=np.int32) // 2,
         agreed=np.ones(100, bool) if agreed is None else agreed,
         kinds=np.array([""] * 30 + ["hard"] * 35 + ["simple"] * 35, object),
         platforms=np.array(["linux", "windows"] * 50, object),
@@ -54,7 +55,7 @@ def _part(rotation, shift, share_top=0.45, figures=FIGURES, agreed=None):
 
 @pytest.fixture
 def settings():
-    return ProofSettings((), rotations=2, shares=(), bootstrap=50, budget=20)
+    return ProofSettings((), rotations=2, shares=(), any_length=False, bootstrap=50, budget=20)
 
 
 def test_means_are_over_rotations_and_wins_count_them(settings):
@@ -149,3 +150,11 @@ def test_an_arm_of_some_rotations_is_compared_within_them(settings):
 
 def test_details_are_of_the_first_two_and_the_last_rotation():
     assert [ProofSettings((), rotations=n).detailed for n in (2, 3, 5)] == [(0, 1), (0, 1, 2), (0, 1, 4)]
+
+
+def test_a_month_of_long_frequent_lines_is_a_shape_of_its_own():
+    s = ProofSettings((), shares=(0.1,))
+    assert s.shapes == (Shape(0.1), Shape(s.share_top, short_head=False))
+    assert [s.replay(0, shape).head_length for shape in (s.usual, *s.shapes)] == [60.0, 60.0, None]
+    names = [_folder(s, 0, shape) for shape in (s.usual, *s.shapes)]
+    assert names == ["rotation-0", "rotation-0-top-0.1", "rotation-0-any-length"]
