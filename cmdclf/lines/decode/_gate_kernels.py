@@ -7,7 +7,14 @@ import numpy.typing as npt
 
 from cmdclf.jit import compiled_with
 from cmdclf.lines.decode import _gate_shell, _gate_text, marks
-from cmdclf.lines.decode._gate_shell import backtick_expansion, expansion, masks_path
+from cmdclf.lines.decode._gate_shell import (
+    backtick_expansion,
+    expansion,
+    finds_command,
+    masks_path,
+    names_parts,
+    number_name,
+)
 from cmdclf.lines.decode._gate_text import (
     BLANK,
     HEX,
@@ -48,6 +55,7 @@ from cmdclf.lines.decode.marks import (
     EVERYTHING,
     FOLD,
     FOR,
+    NAMES,
     PERCENT,
     PIPE,
     QUOTES,
@@ -70,7 +78,8 @@ def _marks() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     pairs = np.repeat(first, 256).reshape(256, 256)
     words_too = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
     for mark, followers in (
-        (0xE2, b"\x80"), (46, b"rRsS"), (47, b"eE"), (54, b"4"), (51, b"2"), (42, b"'\"\\" + words_too), (60, b"<("),
+        (0xE2, b"\x80"), (46, b"rRsSiItTnN"), (47, b"eE"), (54, b"4"), (51, b"2"), (60, b"<("),
+        (42, b"'\"\\) " + words_too),
     ):  # fmt: skip
         pairs[mark] = False
         pairs[mark, list(followers)] = True
@@ -84,14 +93,17 @@ _LONGEST = 65536
 # In doubt until the line's words are known.
 _POWERSHELL_CARET, _POWERSHELL_TICK, _SET, _ASSIGNED, _BUILT = 1 << 20, 1 << 21, 1 << 22, 1 << 23, 1 << 24
 _FILTER, _XXD, _HEXES, _OPENSSL, _SHELL = 1 << 25, 1 << 26, 1 << 27, 1 << 28, 1 << 29
+_LISTED, _ELEMENT = 1 << 30, 1 << 31
 
 _ENCODED = words("encodedcommand")
 _JOIN, _BXOR = words("join"), words("bxor")
 _FOLDED = words("split split( csplit isplit replace creplace ireplace")
-_METHODS = words("replace( split(")
+_METHODS = words("replace( split( insert( remove( substring( trim tolower toupper tostring( normalize(")
 _DECODERS, _REVERSERS = words("atob fromhex unhexlify"), words("reverse reversed")
 _CODERS = words("chr chrw chrb fromcharcode bytes bytearray")
-_JOINER, _ROTATOR = words(":join"), words("str_rot13")
+_JOINER, _ROTATOR = words(":join :format :concat"), words("str_rot13")
+_RIGHT_TO_LEFT = words("[regex]::matches")
+_CALLERS = words("scriptblock]::create invokescript newscriptblock datastring urldecode htmldecode")
 _FILTERS = words("rev tac tr base64 base32 xxd openssl sed sh bash zsh dash ksh ash xargs sudo")
 _CASTS = words("[char] [char[ [byte[")
 _KNOWN = words("$env: ${env: $shellid $pshome $verbosepreference $debugpreference $warningpreference")
@@ -99,12 +111,11 @@ _INVOKED = words("iex invoke-expression")
 _ROT13 = words("rot13 rot_13 rot-13")
 _BIN = words("/bin/ /usr/bin/")
 _IN = words("in")
-_FROM, _BASE = words("from"), words("base")
-_DECODE = words("decode _decode")
 _HOSTS = words("mshta javascript: vbscript: unescape decodeuri unquote(")
 _POWERSHELLS, _PRINTS = words("powershell pwsh"), words("echo printf")
 _XXDS, _OPENSSLS = words("xxd"), words("openssl")
 _ENV = words("env: {env:")
+_SET_WORD = words("set")
 _SETS = np.frombuffer(b"set \0set\t\0", np.uint8)
 
 
@@ -165,6 +176,8 @@ def _option(data: Bytes, at: int, low: int, high: int) -> int:
     if first >= high:
         return 0
     letter = lower(data[first])
+    if letter == 45 and data[at] == 45 and ends(data, back(data, at, low, True) + 1, low, _SET_WORD):
+        return NAMES
     starts = at == low or BLANK[data[at - 1]] or QUOTE[data[at - 1]] or data[at - 1] == 92
     if starts and letter == 101 and _encoded(data, first, high):
         return ENCODED
@@ -196,6 +209,7 @@ def _dollar(data: Bytes, at: int, low: int, high: int, posix: bool) -> int:
     if place == first:
         return doubts
     place += place < high and data[place] == 125
+    doubts |= _ELEMENT if place < high and data[place] == 91 and data[at + 1] == 123 else 0
     beside = place < high and data[place] == 36
     if posix and (beside or starts_command(data, at, low)):
         doubts |= _SHELL
@@ -212,32 +226,6 @@ def _dollar(data: Bytes, at: int, low: int, high: int, posix: bool) -> int:
     ):  # fmt: skip
         doubts |= _BUILT
     return doubts
-
-
-@_compiled
-def _number(data: Bytes, at: int, low: int, high: int) -> int:
-    """What stands at a 64 or 32: a decoder's name."""
-    if at + 1 >= high or data[at + 1] != (52 if data[at] == 54 else 50):
-        return 0
-    if ends(data, at, low, _DECODE) or one_of(data, at + 2, high, _DECODE):
-        return DECODER
-    size = ends(data, at, low, _BASE)
-    if size == 0:
-        return 0
-    if data[at] == 51:
-        return DECODER
-    name = at - size
-    if ends(data, name, low, _FROM) or (name > low and data[name - 1] in (45, 95)):
-        return DECODER
-    # Only to encode is no decoding: an option with a d must follow.
-    option = False
-    for place in range(at + 2, min(at + 210, high)):
-        if data[place] in (124, 59, 38):
-            return 0
-        option = data[place] == 45 or (option and not BLANK[data[place]])
-        if option and lower(data[place]) == 100:
-            return DECODER
-    return 0
 
 
 @_compiled
@@ -264,6 +252,8 @@ def _look(  # noqa: C901 - one branch per mark
         return _dollar(data, at, low, high, posix)
     if byte == 96:
         return _backtick(data, at, low, high, posix)
+    if byte == 40 and posix and names_parts(data, at, low, high) > 0:
+        return _LISTED if previous == 61 else NAMES
     if byte == 40 and WORD[previous]:
         return _call(data, at, low)
     if byte == 123 and posix and PATH[following] and previous != 36:
@@ -271,6 +261,8 @@ def _look(  # noqa: C901 - one branch per mark
     if byte == 91:
         return _bracket(data, at, low, high) | (BRACE if posix and masks_path(data, at, low) else 0)
     if byte == 63:
+        if finds_command(data, at, low):
+            return FOLD
         return BRACE if posix and masks_path(data, at, low) else 0
     if byte == 94 and previous != 94:
         place = at
@@ -287,14 +279,16 @@ def _look(  # noqa: C901 - one branch per mark
     if byte == 60:
         return PIPE if following == 60 and previous != 60 else _FILTER if following == 40 else 0
     if byte == 46:
-        method = (following | 32) in (114, 115) and one_of(data, at + 1, high, _METHODS) > 0
+        method = one_of(data, at + 1, high, _METHODS) > 0
         return FOLD if method and follows_literal(data, at, low) else 0
     if byte == 42:
+        if finds_command(data, at, low):
+            return FOLD
         if WORD[following]:
             return BRACE if posix and WORD[previous] and masks_path(data, at, low) else 0
         return DECODER if (previous | 32) == 104 and (QUOTE[following] or following == 92) else 0
     if byte in (51, 54):
-        return _number(data, at, low, high)
+        return number_name(data, at, low, high)
     return EVERYTHING if byte == 0 else 0
 
 
@@ -335,9 +329,9 @@ def _call(data: Bytes, at: int, low: int) -> int:
         return CODES
     if ends(data, at, low, _DECODERS):
         return DECODER
-    if ends(data, at, low, _REVERSERS):
+    if ends(data, at, low, _REVERSERS) or ends(data, at, low, _RIGHT_TO_LEFT):
         return REVERSAL
-    if ends(data, at, low, _JOINER):
+    if ends(data, at, low, _JOINER) or ends(data, at, low, _CALLERS):
         return FOLD
     return ROT13 if ends(data, at, low, _ROTATOR) else 0
 
@@ -371,6 +365,8 @@ def _settled(data: Bytes, low: int, high: int, bits: int) -> int:
         bits |= DECODER
     if bits & _HEXES and contains(data, low, high, _HOSTS):
         bits |= PERCENT
+    if bits & _LISTED and bits & _ELEMENT:
+        bits |= NAMES
     if bits & _SHELL and contains_assignment(data, low, high):
         bits |= SHELL_VARIABLE
     return bits & EVERYTHING

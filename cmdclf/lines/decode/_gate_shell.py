@@ -1,16 +1,32 @@
-"""What the gate asks about a Posix shell's expansions: parts of words that may be empty, letters in escapes, masks."""
+"""What the gate asks about expansions and names: parts of words that may be empty, masks, arrays, decoders."""
 
 from __future__ import annotations
 
 from cmdclf.jit import compiled_with
 from cmdclf.lines.decode import _gate_text, marks
-from cmdclf.lines.decode._gate_text import NAME, PATH, Bytes, ahead, back, one_of, starts_command, words
-from cmdclf.lines.decode.marks import EMPTY, ESCAPE, PIPE
+from cmdclf.lines.decode._gate_text import (
+    BLANK,
+    NAME,
+    PATH,
+    WORD,
+    Bytes,
+    ahead,
+    back,
+    ends,
+    lower,
+    one_of,
+    starts_command,
+    words,
+)
+from cmdclf.lines.decode.marks import DECODER, EMPTY, ESCAPE, PIPE
 
-__all__ = ["backtick_expansion", "expansion", "masks_path"]
+__all__ = ["backtick_expansion", "expansion", "finds_command", "masks_path", "names_parts", "number_name"]
 
 _compiled = compiled_with(_gate_text, marks)
 
+_FROM, _BASE = words("from"), words("base")
+_DECODE = words("decode _decode")
+_FINDERS = words("gcm get-command gal get-alias")
 _IFS, _PRINTS = words("ifs {ifs"), words("echo printf")
 # Variables that begin alike everywhere, with what cuts letters out of them.
 _BEGIN_ALIKE = words("{path: {path% {home: {home% {pwd: {pwd% {oldpwd: {shell: {bash: {tmpdir: {mail: {ps2: {ps4:")
@@ -54,6 +70,40 @@ def inside_word(data: Bytes, at: int, low: int, high: int) -> bool:
 
 
 @_compiled
+def has_default(data: Bytes, at: int, high: int) -> bool:
+    """Whether a brace at `at + 1` holds a name and what stands for it: `${v:-x}`, `${v+x}`."""
+    place = at + 2
+    while place < high and place - at < 48 and WORD[data[place]]:
+        place += 1
+    if place == at + 2 or place >= high:
+        return False
+    place += data[place] == 58
+    return place < high and data[place] in (45, 61, 43)
+
+
+@_compiled
+def names_parts(data: Bytes, at: int, low: int, high: int) -> int:
+    """1 if the parenthesis at `at` opens an array's words, `a=(`; 2 if it stands in `f() {`; else 0."""
+    if at > low + 1 and data[at - 1] == 61 and WORD[data[at - 2]]:
+        return 1
+    place = ahead(data, at + 1, high, True)
+    if place >= high or data[place] != 41:
+        return 0
+    place = ahead(data, place + 1, high, True)
+    return 2 if place < high and data[place] == 123 else 0
+
+
+@_compiled
+def finds_command(data: Bytes, at: int, low: int) -> bool:
+    """Whether the wildcard at `at` stands in the argument of Get-Command or Get-Alias."""
+    for place in range(max(low, at - 48), at):
+        size = one_of(data, place, at, _FINDERS)
+        if size and place + size < at and BLANK[data[place + size]]:
+            return True
+    return False
+
+
+@_compiled
 def masks_path(data: Bytes, at: int, low: int) -> bool:
     """Whether the wildcard at `at` stands in a word that begins with a slash."""
     place = at - 1
@@ -74,6 +124,8 @@ def expansion(data: Bytes, at: int, low: int, high: int, posix: bool) -> int:
         return 0
     if data[first] == 39:
         return ESCAPE if numeric_escape(data, first + 1, high) else 0
+    if data[first] == 123 and has_default(data, at, high):
+        return EMPTY
     if inside_word(data, at, low, high) or one_of(data, first, high, _BEGIN_ALIKE):
         return EMPTY
     if data[first] in (64, 42) or (data[first] == 40 and first + 1 < high and data[first + 1] == 41):
@@ -89,3 +141,29 @@ def backtick_expansion(data: Bytes, at: int, high: int, posix: bool) -> int:
         return PIPE
     empty = at + 2 < high and data[at + 1] == 96 and PATH[data[at + 2]]
     return EMPTY if posix and empty else 0
+
+
+@_compiled
+def number_name(data: Bytes, at: int, low: int, high: int) -> int:
+    """What stands at a 64 or 32: a decoder's name."""
+    if at + 1 >= high or data[at + 1] != (52 if data[at] == 54 else 50):
+        return 0
+    if ends(data, at, low, _DECODE) or one_of(data, at + 2, high, _DECODE):
+        return DECODER
+    size = ends(data, at, low, _BASE)
+    if size == 0:
+        return 0
+    if data[at] == 51:
+        return DECODER
+    name = at - size
+    if ends(data, name, low, _FROM) or (name > low and data[name - 1] in (45, 95)):
+        return DECODER
+    # Only to encode is no decoding: an option with a d must follow.
+    option = False
+    for place in range(at + 2, min(at + 210, high)):
+        if data[place] in (124, 59, 38):
+            return 0
+        option = data[place] == 45 or (option and not BLANK[data[place]])
+        if option and lower(data[place]) == 100:
+            return DECODER
+    return 0

@@ -41,6 +41,15 @@ INVOKING: Enclosing = (
         r"\s{0,2}",
         "",
     ),
+    _pair(
+        r"(?<![\w-])(?:[&.]\s{0,2}|(?:icm|invoke-command)\s{1,2}(?:-s\w{0,10}\s{1,2})?)?\(?\s{0,2}"
+        r"\[(?:system\.management\.automation\.)?scriptblock\]::create\(\s{0,2}",
+        r"\s{0,2}\)\s{0,2}\)?(?:\.invoke\(\))?",
+    ),
+    _pair(
+        r"\$\{?executioncontext\}?\.invokecommand\.(?:invokescript|newscriptblock)\(\s{0,2}",
+        r"\s{0,2}\)(?:\.invoke\(\))?",
+    ),
     _pair(r"(?<![\w&)\]])&\s{0,2}", r"(?=[\s;|}\"')]|$)"),
     _pair(r"(?:(?<![\w.\])])|(?<=\biex)|(?<=invoke-expression))\(\s{0,2}", r"\s{0,2}\)"),
     _pair("", r"\s{0,2}\|\s{0,2}(?:iex|invoke-expression)(?![\w-])"),

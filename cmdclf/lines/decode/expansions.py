@@ -1,4 +1,4 @@
-"""Words that a Posix shell puts together from parts: $'\\x63at', c$@at, c${u}at, ${PATH:0:1}etc, ${v#x}, ${v,,}."""
+"""Words that a Posix shell puts together from parts: $'\\x63at', c$@at, c${u:-a}t, ${PATH:0:1}etc, ${v#x}, ${v,,}."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ _CUT = re.compile(rf"\$\{{({'|'.join(_KNOWN)})(:\s?\d{{1,3}}:\d{{1,3}}|%%[^{{}}$
 # Between letters, so that the shell sees one word.
 _EMPTY = re.compile(r"(?<=[\w.-])(?:\$[@*]|\$\(\)|``)(?=[\w.-])")
 _UNSET = re.compile(r"(?<=[A-Za-z])\$(?:\{([A-Za-z_]\w{0,40})\}|([1-9])|\{([1-9])\})(?=[A-Za-z])")
+# What stands for an unset variable, within a word or where a command begins: `${PORT:-80}` alone is a setting.
+_DEFAULT = re.compile(
+    r"(?:(?<=[A-Za-z])|(?P<start>(?:^|(?<=[;&|(\n]))\s{0,4}[\"']?))\$\{([A-Za-z_]\w{0,40})(:?[-=+])([^{}$`\s]{0,60})\}"
+    r"|\$\{([A-Za-z_]\w{0,40})(:?[-=+])([^{}$`\s]{0,60})\}(?=[A-Za-z])"
+)
 # Parts that expand to nothing in a command's name, where one is enough.
 _NAME = re.compile(
     r"(?:^|(?<=[;&|(\n])|(?<=\ssudo)|(?<=\s-c))\s{0,4}[\"']?[\w./-]{0,60}"
@@ -39,6 +44,8 @@ _NAME = re.compile(
 )
 _NAME_PART = re.compile(r"\$[@*]|\$\(\)|``")
 _ENOUGH = 2
+# Parts that stand beside each other are seen one after the other.
+_MOST_PARTS = 8
 _ANSI = re.compile(r"\$'((?:[^'\\]|\\.){0,4000})'", re.DOTALL)
 _NUMERIC = re.compile(r"\\(?:x[0-9a-fA-F]{1,2}|[0-7]{2,3}|u[0-9a-fA-F]{2,4}|U[0-9a-fA-F]{2,8})")
 _ANSI_ESCAPE = re.compile(
@@ -121,6 +128,26 @@ def _nothing(text: Text) -> Iterator[Layer]:
     yield Layer("quotes", raw)
 
 
+def _defaults(text: Text) -> Iterator[Layer]:
+    """`w${q:-h}oami${v+x}` -> `whoami`: what stands in for a variable that nobody set."""
+    if text.windows:
+        return
+
+    def given(match: re.Match[str]) -> str:
+        name, operation, value = match.group(2, 3, 4) if match[2] else match.group(5, 6, 7)
+        if name in _KNOWN or (not name.isupper() and _is_set(name, text)):
+            return match[0]
+        return (match["start"] or "") + ("" if operation[-1] == "+" else value)
+
+    raw = text.raw
+    for _ in range(_MOST_PARTS):
+        after = _DEFAULT.sub(given, raw)
+        if after == raw or not text.budget.spend(len(raw)):
+            break
+        raw = after
+    yield Layer("env", raw)
+
+
 def _is_set(name: str, text: Text) -> bool:
     """Whether the line may give the name a value; names in capitals are the environment's."""
     if name.isupper() or not text.budget.spend(len(text.raw)):
@@ -161,6 +188,7 @@ def _character(match: re.Match[str]) -> str:
 DECODINGS = (
     Decoding("nothing", ("$@", "$*", "$()", "``", "${", "$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9"), _nothing,
              rewrites=True, marks=marks.EMPTY),
+    Decoding("defaults", ("${",), _defaults, rewrites=True, marks=marks.EMPTY),
     Decoding("cut_variables", ("${",), _cut, rewrites=True, marks=marks.EMPTY),
     Decoding("ansi_c", ("$'",), _ansi_c, rewrites=True, marks=marks.ESCAPE),
 )  # fmt: skip

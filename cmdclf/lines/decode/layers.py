@@ -17,6 +17,8 @@ from cmdclf.lines.decode import (
     powershell,
     script,
     shell,
+    shell_names,
+    string_methods,
     variables,
 )
 from cmdclf.lines.decode.gate import text_marks
@@ -31,9 +33,9 @@ __all__ = ["DECODINGS", "MAX_CHARACTERS", "Decoded", "decode_layers", "decode_li
 DECODINGS: tuple[Decoding, ...] = tuple(
     sorted(
         (
-            *cmd.DECODINGS, *cmd_variables.DECODINGS, *expansions.DECODINGS, *globs.DECODINGS, *shell.DECODINGS,
-            *powershell.DECODINGS, *script.DECODINGS, *codes.DECODINGS, *literals.DECODINGS, *variables.DECODINGS,
-            *pipes.DECODINGS,
+            *cmd.DECODINGS, *cmd_variables.DECODINGS, *expansions.DECODINGS, *globs.DECODINGS,
+            *shell_names.DECODINGS, *shell.DECODINGS, *string_methods.DECODINGS, *powershell.DECODINGS,
+            *script.DECODINGS, *codes.DECODINGS, *literals.DECODINGS, *variables.DECODINGS, *pipes.DECODINGS,
         ),
         key=lambda decoding: not decoding.rewrites,
     )

@@ -16,6 +16,7 @@ __all__ = [
     "EVERYTHING",
     "FOLD",
     "FOR",
+    "NAMES",
     "PERCENT",
     "PIPE",
     "QUOTES",
@@ -27,6 +28,6 @@ __all__ = [
 
 ENCODED, DECODER, QUOTES, BACKSLASH, ESCAPE, ENVIRONMENT, FOR, PERCENT = 1, 2, 4, 8, 16, 32, 64, 128
 EMPTY, VARIABLE, SHELL_VARIABLE, BACKTICK, CODES, REVERSAL, ROT13, FOLD = 256, 512, 1024, 2048, 4096, 8192, 16384, 32768
-CARET, PIPE, BRACE = 1 << 16, 1 << 17, 1 << 18
+CARET, PIPE, BRACE, NAMES = 1 << 16, 1 << 17, 1 << 18, 1 << 19
 #: All bits, as if the gate had seen every mark.
-EVERYTHING = (1 << 19) - 1
+EVERYTHING = (1 << 20) - 1

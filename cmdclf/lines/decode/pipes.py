@@ -16,7 +16,8 @@ __all__ = ["DECODINGS"]
 
 _WORDS = re.compile(SHELL_WORD)
 _SOURCE = re.compile(
-    rf"(?<![\w.-])(?:echo|printf)\s{{1,4}}(?:-[neE]{{1,3}}\s{{1,4}}){{0,3}}(?:['\"]?%[sb](?:\\n)?['\"]?\s{{1,4}})?"
+    rf"(?<![\w.-])(?:echo|printf)\s{{1,4}}(?:-[neE]{{1,3}}\s{{1,4}}){{0,3}}"
+    rf"(?:['\"]?((?:%[sb]){{1,64}}(?:\\n)?)['\"]?\s{{1,4}})?"
     rf"({SHELL_WORD}(?:[ \t]{{1,4}}{SHELL_WORD}){{0,63}}+)\s{{0,4}}(?=[|)`])"
 )
 _HERE = re.compile(rf"<<<\s{{0,4}}({SHELL_WORD})")
@@ -43,6 +44,7 @@ _CLASSES = {
     "alpha": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
 }
 _SED = re.compile(r"s([/|,#])([\w .@:_-]{1,60})\1([\w .@:_/-]{0,60})\1g?")
+_SED_LETTERS = re.compile(r"y([/|,#])((?:(?!\1).){1,200})\1((?:(?!\1).){1,200})\1")
 _COMPRESSED = ("gunzip", "gzip", "zcat", "tac")
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
 _CUT = re.compile(r"\s{0,4}\|\s{0,4}(?:cut|awk|head|grep)\b")
@@ -60,7 +62,9 @@ def _pipeline(text: Text) -> Iterator[Layer]:
     What is only handed to a shell, to xargs or to a command substitution hides nothing: `wrapper`.
     """
     for match in _SOURCE.finditer(text.raw):
-        yield from _through(text, plain_words(match[1]), match.start(), match.end())
+        # `printf %s` writes its arguments without a blank between them.
+        between = "" if match[1] and match[1][-1] != "n" else " "
+        yield from _through(text, plain_words(match[2], between), match.start(), match.end())
     for match in _HERE.finditer(text.raw):
         if not text.budget.spend(3 * _LOOK_BACK):
             return
@@ -118,9 +122,9 @@ def _here_documents(text: Text) -> Iterator[Layer]:
         yield Layer("wrapper", text.raw[match.end() : end], (match.start(), end + 1 + len(match[1])))
 
 
-def plain_words(words: str) -> str:
-    """Several words as echo prints them."""
-    return " ".join(plain_word(word) for word in _WORDS.findall(words))
+def plain_words(words: str, between: str) -> str:
+    """Several words as echo prints them, or printf."""
+    return between.join(plain_word(word) for word in _WORDS.findall(words))
 
 
 def _filtered(program: str, rest: str, source: str, text: Text) -> tuple[Kind, str, bool] | None:
@@ -144,8 +148,16 @@ def _decoded(program: str, rest: str, source: str, text: Text) -> tuple[Kind, st
     if program == "rev":
         return ("reverse", source[::-1]) if any(map(str.isalpha, source)) else None
     if program == "sed":
-        match = _SED.fullmatch(next((a for a in arguments if not a.startswith("-")), ""))
-        return ("replace", source.replace(match[2], match[3])) if match and match[2] in source else None
+        edited = source
+        for step in ";".join(a for a in arguments if not a.startswith("-")).split(";"):
+            letters, match = _SED_LETTERS.fullmatch(step.strip()), _SED.fullmatch(step.strip())
+            if letters and len(letters[2]) == len(letters[3]):
+                edited = edited.translate(str.maketrans(letters[2], letters[3]))
+            elif match:
+                edited = edited.replace(match[2], match[3])
+            else:
+                return None
+        return ("replace", edited) if edited != source else None
     if program == "xxd":
         plain = hex_text(re.sub(r"(?:0x|\\x|[\s,])", "", source), text.limit) if "r" in flags else None
         return None if plain is None else ("hex", plain)

@@ -29,7 +29,9 @@ _POSITIONAL = re.compile(
     r"(?i)(?:powershell|pwsh)(?:\.exe)?[\"']?\s{1,4}(?:-(?!f|c|e(?!x))\w{1,20}\s{1,4}(?:[\w.]{1,20}\s{1,4})?){0,6}(?=[\"'])"
 )
 _INVOKED_LITERAL = re.compile(rf"({LITERAL})")
-_RUNS = re.compile(r"(?i)^\(?\s{0,2}(?:[&.]|iex|invoke-e)|(?:iex|invoke-expression)\s{0,2}\)?$")
+_RUNS = re.compile(
+    r"(?i)^\(?\s{0,2}(?:[&.]|iex|icm|invoke-|\[\S{0,40}scriptblock|\$\{?executioncontext)|(?:iex|invoke-expression)\s{0,2}\)?$"
+)
 _MAX_INVOKED = 64
 _CALL = 200
 _BLOCK = re.compile(r"^&\s{0,4}\{(.*)\}$", re.DOTALL)
@@ -80,7 +82,11 @@ def _invoked(text: Text) -> Iterator[Layer]:
 
 
 DECODINGS = (
-    Decoding("invoked", ("iex", "invoke-expression", "&(", "& (", "&'", "& '", ".('"), _invoked),
+    Decoding(
+        "invoked",
+        ("iex", "invoke-expression", "&(", "& (", "&'", "& '", ".('", "scriptblock]::create(", ".invokecommand."),
+        _invoked,
+    ),
     Decoding("powershell_command", ("powershell", "pwsh"), _command),
     Decoding("encoded_command", ("-e", "/e", "–e", "—e", "―e"), _encoded_command, marks=marks.ENCODED),
     Decoding(

@@ -79,7 +79,10 @@ def _powershell_variables(text: Text) -> Iterator[Layer]:
         return literal(text_of[::-1])
 
     raw = _PS_BACKWARDS.sub(backwards, text.raw)
-    inside = _DOUBLE.sub(lambda m: _PS_USE.sub(lambda n: use(n, quoted=False), m[0]), raw)
+    # A script in the line's quotes is no string.
+    inside = _DOUBLE.sub(
+        lambda m: m[0] if _PS_ASSIGNED.search(m[0]) else _PS_USE.sub(lambda n: use(n, quoted=False), m[0]), raw
+    )
     yield Layer("variable", _PS_USE.sub(lambda n: use(n, quoted=True), inside))
 
 
