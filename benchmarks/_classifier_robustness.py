@@ -1,8 +1,8 @@
 """What is still found when malicious lines of held-out sources are written otherwise, at a threshold that stays.
 
 Ways of `_respelt_windows` and `_respelt_unix` were never used in training, and the decoding was mended by what they
-showed; those of `_respelt_second` came after that and changed nothing. Those of `train_rewrites` are what a model
-may train on. Benign lines are rewritten too: a model that alerts on any obfuscation finds much and is of no use.
+showed, then by `_respelt_second`, which had been measured first; those of `_respelt_third` came after that. Those of
+`train_rewrites` are what a model may train on. Benign lines are rewritten too: a model that alerts on any obfuscation finds much and is of no use.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from _classifier_folds import Corpus, Protocol
 from _classifier_metrics import PLATFORMS
 from _respelt_second import SECOND_UNIX, SECOND_WINDOWS
+from _respelt_third import THIRD_UNIX, THIRD_WINDOWS
 from _respelt_unix import UNIX
 from _respelt_windows import WINDOWS, Way
 
@@ -22,7 +23,8 @@ from cmdclf.features.train_rewrites import REWRITES_UNIX, REWRITES_WINDOWS
 
 __all__ = ["Respelt", "drops", "respelt"]
 
-UNSEEN, SECOND, TRAINED = "never trained on", "never trained on, second set", "training's own"
+UNSEEN, SECOND, THIRD = "never trained on", "never trained on, second set", "never trained on, third set"
+TRAINED = "training's own"
 
 
 @dataclass
@@ -45,10 +47,11 @@ class Respelt:
 def _ways(platform: str) -> list[tuple[str, str, Way]]:
     windows = platform == "windows"
     unseen = WINDOWS if windows else UNIX
-    second = SECOND_WINDOWS if windows else SECOND_UNIX
+    second, third = (SECOND_WINDOWS, THIRD_WINDOWS) if windows else (SECOND_UNIX, THIRD_UNIX)
     trained = REWRITES_WINDOWS if windows else REWRITES_UNIX
     own = {way.__name__.strip("_").replace("_", " "): way for way in trained}
-    return [(kind, n, w) for kind, of in ((UNSEEN, unseen), (SECOND, second), (TRAINED, own)) for n, w in of.items()]
+    sets = ((UNSEEN, unseen), (SECOND, second), (THIRD, third), (TRAINED, own))
+    return [(kind, name, way) for kind, of in sets for name, way in of.items()]
 
 
 def respelt(protocol: Protocol, per_way: int) -> Respelt:
@@ -132,7 +135,7 @@ def drops(
         return _rounded(auc(malicious[chosen], values[chosen]))
 
     mean = {}
-    for kind in (UNSEEN, SECOND, TRAINED):
+    for kind in (UNSEEN, SECOND, THIRD, TRAINED):
         for platform in ("all", *PLATFORMS):
             mine = [i for i, (p, k, _) in enumerate(lines.ways) if k == kind and platform in ("all", p) and n[i] >= 5]
             if mine:

@@ -1,6 +1,6 @@
 """A second set of ways to write a line otherwise, written after the decoding was mended for the first and kept as is.
 
-What the first set showed was mended, so it flatters; nothing was changed because of this one.
+It was measured before anything was changed because of it; then the decoding was mended by what it showed.
 """
 
 from __future__ import annotations
