@@ -1,8 +1,9 @@
 """What is still found when malicious lines of held-out sources are written otherwise, at a threshold that stays.
 
 Ways of `_respelt_windows` and `_respelt_unix` were never used in training, and the decoding was mended by what they
-showed, then by `_respelt_second`, which had been measured first; those of `_respelt_third` came after that. Those of
-`train_rewrites` are what a model may train on. Benign lines are rewritten too: a model that alerts on any obfuscation finds much and is of no use.
+showed, then by `_respelt_second`, which had been measured first; `_respelt_third` came after that. Ways of
+`train_rewrites` are what a model may train on. Benign lines are rewritten too: a model that alerts on any obfuscation
+finds much and is of no use.
 """
 
 from __future__ import annotations
