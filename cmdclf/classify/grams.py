@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 #: Changes when the same weights would give other scores.
-GRAMS_VERSION = 2
+GRAMS_VERSION = 3
 GRAMS_FILE = "grams.npz"
 #: Bytes of a text that count, what it hides before it; more would let padding drown a line.
 MOST_BYTES = 4096
