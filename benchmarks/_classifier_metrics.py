@@ -9,7 +9,7 @@ from _labelled_lines import Lines
 
 from cmdclf.classify.metrics import unresolved
 
-__all__ = ["NAMES", "PLATFORMS", "Ranked", "by_source", "figures", "measured", "threshold_at"]
+__all__ = ["LEAST", "NAMES", "PLATFORMS", "Ranked", "by_source", "figures", "measured", "threshold_at"]
 
 FPRS = (1e-2, 1e-3, 1e-4)
 TPR = 0.9

@@ -28,7 +28,7 @@ def tables(found: dict[str, dict], ours: str) -> list[Table]:
         ours: the model whose sources are shown.
     """
     out = [_ranking(found, kind) for kind in ("agreed", "all")]
-    out += [_platforms(found), _alerts(found), *_robust(found), _sources(found[ours]["sources"], ours)]
+    out += [_platforms(found), _far(found), _alerts(found), *_robust(found), _sources(found[ours]["sources"], ours)]
     return [table for table in out if table[2]]
 
 
@@ -44,6 +44,17 @@ def _ranking(found: dict[str, dict], kind: str) -> Table:
     what = "rows whose label a verdict confirms" if kind == "agreed" else "all rows, labels by rule"
     head = ["model", AUC, "TPR at 1e-2", "TPR at 1e-3", AT_90, f"hard: {AUC}", "hard: TPR at 1e-2"]
     return f"{what}: {sizes}", head, rows
+
+
+def _far(found: dict[str, dict]) -> Table:
+    rows = [[model, *(_shown(of["far"], name, True) for name in (AUC, AT_2, AT_3, AT_4))]
+            for model, of in found.items() if "far" in of]  # fmt: skip
+    some = next((of["far"] for of in found.values() if "far" in of), {"n_malicious": 0, "n_benign": 0})
+    title = (
+        f"recorded benign lines beside the pools', rows that verdicts confirm: {some['n_malicious']:,} malicious and "
+        f"{some['n_benign']:,} benign lines, of which those of telemetry_linux are each scored by one fold's model"
+    )
+    return title, ["model", AUC, "TPR at 1e-2", "TPR at 1e-3", "TPR at 1e-4"], rows
 
 
 def _platforms(found: dict[str, dict]) -> Table:

@@ -13,7 +13,7 @@ from _classifier_folds import Corpus
 
 from cmdclf.errors import TelemetryError
 
-__all__ = ["Telemetry", "false_alerts", "recorded"]
+__all__ = ["Telemetry", "beside", "false_alerts", "recorded"]
 
 #: Captures of an attack, and a file that is known to hold one: no part of what is benign by rule.
 _CAPTURES = ("OTRF/Security-Datasets",)
@@ -29,12 +29,14 @@ class Telemetry:
         about: what is counted.
         corpus: the distinct lines.
         events: (n,) int64, how often each was recorded by whom the count is about; 0: it doesn't count.
+        benign: all of it is known to be benign.
     """
 
     name: str
     about: str
     corpus: Corpus
     events: np.ndarray
+    benign: bool = False
 
 
 def recorded(folder: Path, most: int | None) -> tuple[list[Telemetry], list[str]]:
@@ -51,7 +53,7 @@ def recorded(folder: Path, most: int | None) -> tuple[list[Telemetry], list[str]
             missing.append(f"false alerts on {name}: there is no {path.name}")
             continue
         table, about = read(path)
-        found.append(_distinct(name, about, table, most))
+        found.append(_distinct(name, about, table, most, benign=name == "telemetry_linux"))
     return found, missing
 
 
@@ -86,12 +88,41 @@ def _read(path: Path, columns: list[str]) -> pa.Table:
         raise TelemetryError("this is no Parquet file", file=path, remedy="Give the recorded telemetry") from error
 
 
-def _distinct(name: str, about: str, table: pa.Table, most: int | None) -> Telemetry:
+def _distinct(name: str, about: str, table: pa.Table, most: int | None, *, benign: bool) -> Telemetry:
     grouped = table.group_by(["platform", "command_line"], use_threads=False).aggregate([("count", "sum")])
     order = np.random.default_rng(0).permutation(grouped.num_rows)[: grouped.num_rows if most is None else most]
     grouped = grouped.take(pa.array(np.sort(order)))
     corpus = Corpus(grouped["command_line"].to_pylist(), np.array(grouped["platform"].to_pylist(), object))
-    return Telemetry(name, about, corpus, grouped["count_sum"].to_numpy().astype(np.int64))
+    return Telemetry(name, about, corpus, grouped["count_sum"].to_numpy().astype(np.int64), benign)
+
+
+def beside(
+    telemetry: list[Telemetry],
+    extra: dict[str, np.ndarray],
+    malicious: np.ndarray,
+    scores: np.ndarray,
+    group: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Judged lines with the recorded benign ones put beside them, so that far tails are resolved.
+
+    Each recorded line is scored by one fold's model, in turn, and is a group of its own.
+
+    Args:
+        telemetry: of which the benign ones count.
+        extra: name -> (folds, n) scores.
+        malicious, scores, group: (m,) of the judged lines.
+
+    Returns:
+        The three, longer.
+    """
+    for t in telemetry:
+        if t.benign and t.name in extra:
+            n = len(t.corpus)
+            given = extra[t.name][np.arange(n) % len(extra[t.name]), np.arange(n)]
+            malicious = np.concatenate([malicious, np.zeros(n, bool)])
+            scores = np.concatenate([scores, given])
+            group = np.concatenate([group.astype(str), [f"{t.name} {i}" for i in range(n)]])
+    return malicious, scores, group
 
 
 def false_alerts(telemetry: Telemetry, scores: np.ndarray, threshold: float) -> dict:

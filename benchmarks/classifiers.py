@@ -30,13 +30,13 @@ from pathlib import Path
 import numpy as np
 from _classifier_cache import Cache
 from _classifier_folds import Protocol
-from _classifier_metrics import by_source, measured, threshold_at
+from _classifier_metrics import LEAST, by_source, figures, measured, threshold_at
 from _classifier_models import BLEND_OF, MODELS, QUICK_MODELS
 from _classifier_robustness import Respelt, drops, respelt
 from _classifier_scores import Extra, Scored, score_all
 from _classifier_sigma import levels_table, operating_points, sigma_rules, sigma_specs
 from _classifier_tables import TARGETS, house_rows, tables
-from _classifier_telemetry import Telemetry, false_alerts, recorded
+from _classifier_telemetry import Telemetry, beside, false_alerts, recorded
 from _labelled_lines import Lines, from_lexicon, from_pools
 
 from cmdclf.errors import CmdclfError, TelemetryError
@@ -82,6 +82,10 @@ def judged(
         },
         "fit_cpu_s": round(scored.seconds),
     }  # fmt: skip
+    rows = keep & pool.agree
+    if any(t.benign for t in telemetry) and min(pool.malicious[rows].sum(), (~pool.malicious[rows]).sum()) >= LEAST:
+        far = beside(telemetry, scored.extra, pool.malicious[rows], scored.pool[rows], pool.group[rows])
+        out["far"] = figures(*far, draws)
     if RESPELT in scored.extra:
         # Each line is scored by the model of its own fold alone.
         said = np.nanmax(scored.extra[RESPELT], axis=0)

@@ -14,7 +14,7 @@ from _classifier_models import MODELS, _wrapper
 from _classifier_robustness import Respelt, drops, respelt
 from _classifier_scores import Extra, score_all
 from _classifier_tables import house_rows
-from _classifier_telemetry import Telemetry, false_alerts, recorded
+from _classifier_telemetry import Telemetry, beside, false_alerts, recorded
 from _labelled_lines import FOLDS
 from _small_pools import small_lexicon
 from hypothesis import given
@@ -67,6 +67,20 @@ def test_sources_are_measured_at_the_threshold_of_all(protocol):
 
 
 # Telemetry
+
+
+def test_recorded_benign_lines_stand_beside_the_judged_ones_each_scored_once():
+    kept = Telemetry(
+        "a", "", Corpus(["x", "y", "z"], np.array(["linux"] * 3, object)), np.ones(3, np.int64), benign=True
+    )
+    other = Telemetry("b", "", Corpus(["x"], np.array(["linux"], object)), np.ones(1, np.int64))
+    extra = {"a": np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), "b": np.array([[9.0], [9.0]])}
+    malicious, scores, group = beside(
+        [kept, other], extra, np.array([True, False]), np.array([7.0, 8.0]), np.array(["g", "h"])
+    )
+    assert malicious.tolist() == [True, False, False, False, False]
+    assert scores.tolist() == [7.0, 8.0, 1.0, 5.0, 3.0]
+    assert len(set(group.tolist())) == 5
 
 
 def test_alerts_count_events_and_not_lines():
