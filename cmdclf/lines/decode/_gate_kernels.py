@@ -99,23 +99,20 @@ _ENCODED = words("encodedcommand")
 _JOIN, _BXOR = words("join"), words("bxor")
 _FOLDED = words("split split( csplit isplit replace creplace ireplace")
 _METHODS = words("replace( split( insert( remove( substring( trim tolower toupper tostring( normalize(")
-_DECODERS, _REVERSERS = words("atob fromhex unhexlify"), words("reverse reversed")
+_DECODERS, _REVERSERS = words("atob fromhex unhexlify"), words("reverse reversed [regex]::matches")
 _CODERS = words("chr chrw chrb fromcharcode bytes bytearray")
 _JOINER, _ROTATOR = words(":join :format :concat"), words("str_rot13")
-_RIGHT_TO_LEFT = words("[regex]::matches")
 _CALLERS = words("scriptblock]::create invokescript newscriptblock datastring urldecode htmldecode")
 _FILTERS = words("rev tac tr base64 base32 xxd openssl sed sh bash zsh dash ksh ash xargs sudo")
 _CASTS = words("[char] [char[ [byte[")
 _KNOWN = words("$env: ${env: $shellid $pshome $verbosepreference $debugpreference $warningpreference")
 _INVOKED = words("iex invoke-expression")
-_ROT13 = words("rot13 rot_13 rot-13")
-_BIN = words("/bin/ /usr/bin/")
-_IN = words("in")
+_ROT13, _SETTING = words("rot13 rot_13 rot-13"), words("set")
+_BIN, _IN = words("/bin/ /usr/bin/"), words("in")
 _HOSTS = words("mshta javascript: vbscript: unescape decodeuri unquote(")
 _POWERSHELLS, _PRINTS = words("powershell pwsh"), words("echo printf")
 _XXDS, _OPENSSLS = words("xxd"), words("openssl")
 _ENV = words("env: {env:")
-_SET_WORD = words("set")
 _SETS = np.frombuffer(b"set \0set\t\0", np.uint8)
 
 
@@ -176,7 +173,7 @@ def _option(data: Bytes, at: int, low: int, high: int) -> int:
     if first >= high:
         return 0
     letter = lower(data[first])
-    if letter == 45 and data[at] == 45 and ends(data, back(data, at, low, True) + 1, low, _SET_WORD):
+    if letter == 45 and data[at] == 45 and ends(data, back(data, at, low, True) + 1, low, _SETTING):
         return NAMES
     starts = at == low or BLANK[data[at - 1]] or QUOTE[data[at - 1]] or data[at - 1] == 92
     if starts and letter == 101 and _encoded(data, first, high):
@@ -209,7 +206,9 @@ def _dollar(data: Bytes, at: int, low: int, high: int, posix: bool) -> int:
     if place == first:
         return doubts
     place += place < high and data[place] == 125
-    doubts |= _ELEMENT if place < high and data[place] == 91 and data[at + 1] == 123 else 0
+    if place + 1 < high and data[at + 1] == 123:
+        doubts |= _ELEMENT if data[place] == 91 else 0
+        doubts |= NAMES if posix and data[place] == 58 and data[place + 1] == 36 else 0
     beside = place < high and data[place] == 36
     if posix and (beside or starts_command(data, at, low)):
         doubts |= _SHELL
@@ -240,12 +239,15 @@ def _look(  # noqa: C901 - one branch per mark
         return _option(data, at, low, high)
     if byte in (34, 39):
         rot = (following | 32) == 114 and one_of(data, at + 1, high, _ROT13) > 0
+        if previous == 64 and following in (10, 13):
+            return FOLD
         return (ROT13 if rot else 0) | (QUOTES if splits_word(data, at, low, high) else 0)
     if byte == 92 and previous != 92:
         place = ahead(data, at, high, False)
         letter = place < high and (97 <= lower(data[place]) <= 122 or data[place] in (33, 37))
         bits = ESCAPE if three_escapes(data, at, high) else 0
-        return bits | (BACKSLASH if posix and letter and starts_command(data, at, low) else 0)
+        continued = following in (10, 13) or (letter and starts_command(data, at, low))
+        return bits | (BACKSLASH if posix and continued else 0)
     if byte in (37, 33):
         return _percent(data, at, high)
     if byte == 36 and following != 0:
@@ -329,7 +331,7 @@ def _call(data: Bytes, at: int, low: int) -> int:
         return CODES
     if ends(data, at, low, _DECODERS):
         return DECODER
-    if ends(data, at, low, _REVERSERS) or ends(data, at, low, _RIGHT_TO_LEFT):
+    if ends(data, at, low, _REVERSERS):
         return REVERSAL
     if ends(data, at, low, _JOINER) or ends(data, at, low, _CALLERS):
         return FOLD

@@ -8,6 +8,7 @@ from cmdclf.lines.decode._gate_text import (
     BLANK,
     NAME,
     PATH,
+    QUOTE,
     WORD,
     Bytes,
     ahead,
@@ -18,7 +19,7 @@ from cmdclf.lines.decode._gate_text import (
     starts_command,
     words,
 )
-from cmdclf.lines.decode.marks import DECODER, EMPTY, ESCAPE, PIPE
+from cmdclf.lines.decode.marks import DECODER, EMPTY, ESCAPE, NAMES, PIPE
 
 __all__ = ["backtick_expansion", "expansion", "finds_command", "masks_path", "names_parts", "number_name"]
 
@@ -27,7 +28,7 @@ _compiled = compiled_with(_gate_text, marks)
 _FROM, _BASE = words("from"), words("base")
 _DECODE = words("decode _decode")
 _FINDERS = words("gcm get-command gal get-alias")
-_IFS, _PRINTS = words("ifs {ifs"), words("echo printf")
+_IFS, _PRINTS, _PICKS = words("ifs {ifs"), words("echo printf"), words("expr cut")
 # Variables that begin alike everywhere, with what cuts letters out of them.
 _BEGIN_ALIKE = words("{path: {path% {home: {home% {pwd: {pwd% {oldpwd: {shell: {bash: {tmpdir: {mail: {ps2: {ps4:")
 
@@ -120,10 +121,14 @@ def expansion(data: Bytes, at: int, low: int, high: int, posix: bool) -> int:
         return EMPTY
     if data[first] == 40 and one_of(data, first + 1, high, _PRINTS):
         return PIPE
+    if data[first] == 40 and one_of(data, first + 1, high, _PICKS):
+        return NAMES
     if not posix:
         return 0
     if data[first] == 39:
         return ESCAPE if numeric_escape(data, first + 1, high) else 0
+    if data[first] == 123 and first + 1 < high and data[first + 1] == 33:
+        return EMPTY
     if data[first] == 123 and has_default(data, at, high):
         return EMPTY
     if inside_word(data, at, low, high) or one_of(data, first, high, _BEGIN_ALIKE):
@@ -156,6 +161,9 @@ def number_name(data: Bytes, at: int, low: int, high: int) -> int:
     if data[at] == 51:
         return DECODER
     name = at - size
+    # Node's name of the encoding, in quotes.
+    if name > low and QUOTE[data[name - 1]] and at + 2 < high and QUOTE[data[at + 2]]:
+        return DECODER
     if ends(data, name, low, _FROM) or (name > low and data[name - 1] in (45, 95)):
         return DECODER
     # Only to encode is no decoding: an option with a d must follow.

@@ -19,11 +19,14 @@ _GLUED = re.compile(r"(?i)(?:(?<![\w.-])cmd(?:\.exe)?|%comspec%)[\"']?\s{0,8}/[c
 _CARET = re.compile(r"(?<![\[('=^|])\^{1,3}(?=[\w/\\.:-])(?<![\[('=]\^)")
 _ANY_CARET = re.compile(r"\^(?![&|<>^\n])")
 _FOR = re.compile(
-    r"(?i)\bfor\s{1,8}(/[lfd]\s{1,8})?(?:\"[^\"]{0,60}\"\s{1,8})?%{1,2}([a-z])\s{1,8}in\s{0,8}\(([^()]{1,2000})\)"
+    r"(?i)\bfor\s{1,8}(/[lfd]\s{1,8})?(?:\"([^\"]{0,60})\"\s{1,8})?%{1,2}([a-z])\s{1,8}in\s{0,8}\(([^()]{1,2000})\)"
     r"\s{0,8}do\s{1,8}(?=(.{0,4000}))",
     re.DOTALL,
 )
 _PICK = re.compile(r"(?i)set\s{1,8}\"?(\w{1,63})=!(\w{1,63})!!(\w{1,63}):~%{1,2}([a-z]),1!")
+_TOKENS = re.compile(r"(?i)tokens=([\d,*-]{1,40})")
+_DELIMITERS = re.compile(r"(?i)delims=(.{0,20}?)(?:\s(?=tokens|eol|skip|usebackq)|$)")
+_PART = re.compile(r"(\d{1,2})(?:-(\d{1,2}))?|(\*)")
 _START = r"\s{0,4}[@(]{0,2}\s{0,2}(?:(?:call|start|cmd|/\w|\"\")\s{1,4}){0,6}\"?"
 _MANY = 3
 
@@ -64,7 +67,7 @@ def _for_loop(text: Text) -> Iterator[Layer]:
     """
     values: dict[str, str] | None = None
     for match in _FOR.finditer(text.raw):
-        option, name, items, body = (match[1] or "").lower().strip(), match[2], match[3].strip(), match[4]
+        option, name, items, body = (match[1] or "").lower().strip(), match[3], match[4].strip(), match[5]
         if not text.budget.spend(len(body)):
             return
         picked = _PICK.search(body[:300])
@@ -81,7 +84,32 @@ def _for_loop(text: Text) -> Iterator[Layer]:
                 # The word is an argument or a value: nothing is hidden.
                 continue
             span = (match.start(), match.end() + len(body))
-            yield Layer("for", re.sub(f"%{{1,2}}~?{name}(?![\\w%])", lambda _, w=word: w, body), span)
+            yield Layer(
+                "for", _with_tokens(body, name, _tokens((match[2] or "") if option == "/f" else "", word)), span
+            )
+
+
+def _tokens(options: str, word: str) -> list[str]:
+    """What the loop's letters stand for: `tokens=1-2 delims=#` of `who#ami` -> `who`, `ami`; without them the word."""
+    wanted, marks_between = _TOKENS.search(options), _DELIMITERS.search(options)
+    if not wanted:
+        return [word]
+    between = marks_between[1] if marks_between else " \t"
+    parts = [part for part in re.split(f"[{re.escape(between)}]+", word) if part] if between else [word]
+    found: list[str] = []
+    for first, last, rest in _PART.findall(wanted[1]):
+        if rest:
+            found.append(between[:1].join(parts[len(found) :]))
+        else:
+            found += parts[int(first) - 1 : int(last or first)]
+    return found[:26]
+
+
+def _with_tokens(body: str, name: str, tokens: list[str]) -> str:
+    """The body with the loop's letters from `name` on replaced."""
+    known = {chr(ord(name) + n): token for n, token in enumerate(tokens)}
+    after = r"(?!\w)" if len(tokens) > 1 else r"(?![\w%])"
+    return re.sub(rf"%{{1,2}}~?([A-Za-z]){after}", lambda m: known.get(m[1], m[0]), body)
 
 
 def _places(items: str, *, counted: bool) -> list[int]:

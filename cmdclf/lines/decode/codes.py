@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from cmdclf.lines.decode import marks
+from cmdclf.lines.decode.enclosing import POWERSHELL, widened
 from cmdclf.lines.decode.layer import Decoding, Layer, Text
 from cmdclf.lines.decode.literals import LITERAL, literal
 from cmdclf.lines.decode.payload import base64_bytes, bytes_text, hex_text, numbers
@@ -31,7 +32,7 @@ _PAIRS = re.compile(rf"(?i)(?<![\w.])[0-9a-f]{{2,4}}(?:(?:{_MARKS}|\s{{1,2}}|[g-
 _BASE = re.compile(r"(?i)\]::to(?:u?int(?:16|32)|byte|char)\(.{1,40}?,\s{0,2}(2|8|16)\s{0,2}\)")
 # What makes a character of each number, and takes the digits two by two.
 _EACH = re.compile(
-    r"(?i)(?:\s?-[ci]?split\s?['\"][^'\"]{1,16}['\"])?\s?\|\s?(?:%|foreach(?:-object)?)\s?\{\s?\(?\[char\](?:\[int\])?\s?(?:\$_|\[convert\]::to\w{4,6}\(\s?\$_\s?,\s?16\s?\))\s?\)?\s?\}"
+    r"(?i)(?:\s?-[ci]?split\s?['\"][^'\"]{1,16}['\"])?\s?\|\s?(?:%|foreach(?:-object)?)\s?\{\s?\(?\[char\](?:\[int\])?\s?(?:\$_|\[convert\]::to\w{4,6}\(\s?\$_\s?,\s?(?:2|8|16)\s?\))\s?\)?\s?\}"
 )
 _DOUBLED = re.compile(rf"\(\s?\(\s?({LITERAL})\s?\)\s?\)")
 _DIGITS = re.compile(
@@ -39,6 +40,12 @@ _DIGITS = re.compile(
 )
 _CAST = re.compile(r"(?i)\[char\[\]\]\s{0,4}(?=\(?\s{0,2}['\"])")
 _XOR = re.compile(rf"(?i)-bxor\s{{0,4}}[\"'(]?\s{{0,2}}{_CODE}")
+_XOR_BEFORE = re.compile(r"(?i)(?:-join\s{0,2})?\(?\s{0,2}(?:\[char\[\]\]\s{0,2})?(?:\(?@?\(\s{0,2}|\(?\s{0,2}['\"])$")
+_XOR_AFTER = re.compile(
+    r"(?i)\s{0,2}(?:\)|['\"]\s?-split\s?['\"][^'\"]{1,8}['\"]\)?)\s{0,2}\|\s{0,2}(?:%|foreach(?:-object)?)\s{0,2}\{\s{0,2}"
+    r"\(?(?:\[char\]|\[byte\])?\s{0,2}\(?\s{0,2}(?:\[int\])?\$_\s{0,2}-bxor\s{0,4}[^\s)}]{1,6}\s{0,2}\)?\s{0,2}\)?\s{0,2}\}\s{0,2}\)?"
+    r"(?:\s{0,2}-join\s{0,2}(?:''|\"\"))?"
+)
 _RUN = re.compile(r"[\"'(]([A-Za-z0-9+/]{8,}={0,2})[\"')]")
 
 
@@ -119,12 +126,20 @@ def _xor(text: Text) -> Iterator[Layer]:
         codes = numbers(listed[0])
         word = _word([code ^ key for code in codes])
         if word is not None:
-            yield Layer("xor", word, listed.span())
+            yield Layer("xor", word, _xor_span(text.raw, *listed.span()))
     for run in _RUN.finditer(text.raw):
         data = base64_bytes(run[1], text.limit, text.budget)
         plain = None if data is None else bytes_text(data.translate(table), text.limit)
         if plain is not None:
             yield Layer("xor", plain, run.span())
+
+
+def _xor_span(raw: str, start: int, end: int) -> tuple[int, int]:
+    """The numbers with the loop over them and what runs it."""
+    before, after = _XOR_BEFORE.search(raw[max(0, start - 60) : start]), _XOR_AFTER.match(raw, end)
+    if not before or not after:
+        return start, end
+    return widened(raw, start - len(before[0]), after.end(), POWERSHELL)
 
 
 DECODINGS = (

@@ -33,8 +33,11 @@ _STREAMS: Enclosing = (
         r"(?:\s?,\s?\[(?:system\.)?text\.encoding\]::\w{3,16})?\s?\)\s?\)?\.readtoend\(\)",
     ),
 )
+_NAMED_IEX = r"(?<![\w-])[&.]\s{0,2}\(?\s{0,2}['\"](?:iex|invoke-expression)['\"]\s{0,2}\)?\s{0,2}"
 #: What runs a text; before and after, innermost first.
 INVOKING: Enclosing = (
+    _pair(rf"{_NAMED_IEX}\(\s{{0,2}}", r"\s{0,2}\)"),
+    _pair(_NAMED_IEX, ""),
     _pair(r"(?<![\w-])(?:iex|invoke-expression)\s{0,4}(?:-c\w{0,6}\s{1,4})?", ""),
     _pair(
         r"(?<![\w-])&\s{0,2}\(\s{0,2}(?:gal|gcm|get-alias|get-command)\s{1,2}(?:iex|i\*x|invoke-expression)\s{0,2}\)"
@@ -52,7 +55,7 @@ INVOKING: Enclosing = (
     ),
     _pair(r"(?<![\w&)\]])&\s{0,2}", r"(?=[\s;|}\"')]|$)"),
     _pair(r"(?:(?<![\w.\])])|(?<=\biex)|(?<=invoke-expression))\(\s{0,2}", r"\s{0,2}\)"),
-    _pair("", r"\s{0,2}\|\s{0,2}(?:iex|invoke-expression)(?![\w-])"),
+    _pair("", r"\s{0,2}\|\s{0,2}(?:&\s{0,2}\(?\s{0,2}['\"])?(?:iex|invoke-expression)(?![\w-])(?:['\"]\s{0,2}\)?)?"),
 )  # fmt: skip
 POWERSHELL: Enclosing = (*_STREAMS, *INVOKING)
 _NAME = r"(?:/usr)?(?:/local)?(?:/bin/)?(?:ba|z|da|k|a)?sh"

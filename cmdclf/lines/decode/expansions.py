@@ -37,6 +37,7 @@ _DEFAULT = re.compile(
     r"(?:(?<=[A-Za-z])|(?P<start>(?:^|(?<=[;&|(\n]))\s{0,4}[\"']?))\$\{([A-Za-z_]\w{0,40})(:?[-=+])([^{}$`\s]{0,60})\}"
     r"|\$\{([A-Za-z_]\w{0,40})(:?[-=+])([^{}$`\s]{0,60})\}(?=[A-Za-z])"
 )
+_INDIRECT = re.compile(r"\$\{!([A-Za-z_]\w{0,40})\}")
 # Parts that expand to nothing in a command's name, where one is enough.
 _NAME = re.compile(
     r"(?:^|(?<=[;&|(\n])|(?<=\ssudo)|(?<=\s-c))\s{0,4}[\"']?[\w./-]{0,60}"
@@ -70,7 +71,9 @@ def expanded(value: str, operation: str) -> str | None:
     pattern = operation[2:] if twice else operation[1:]
     if sign == "/":
         old, _, new = pattern.partition("/")
-        return None if not old or set(old) & set("*?[\\#%") else value.replace(old, new, -1 if twice else 1)
+        # `/%` and `/#` bind the pattern to an end.
+        bound = not twice and old[:1] in "#%"
+        return None if not old or bound or set(old) & set("*?[\\") else value.replace(old, new, -1 if twice else 1)
     far = pattern.startswith("*") if sign == "#" else pattern.endswith("*")
     literal = pattern.strip("*") if far else pattern
     if not literal or set(literal) & set("*?[\\"):
@@ -148,6 +151,18 @@ def _defaults(text: Text) -> Iterator[Layer]:
     yield Layer("env", raw)
 
 
+def _indirect(text: Text) -> Iterator[Layer]:
+    """`h=z;${!h}` -> `h=z;${z}`."""
+    if text.windows:
+        return
+
+    def named(match: re.Match[str]) -> str:
+        given = re.search(rf"(?:^|(?<=[\s;&|(\"'])){match[1]}=([A-Za-z_]\w{{0,40}})(?=[\s;&|)]|$)", text.raw)
+        return f"${{{given[1]}}}" if given and text.budget.spend(len(text.raw)) else match[0]
+
+    yield Layer("variable", _INDIRECT.sub(named, text.raw))
+
+
 def _is_set(name: str, text: Text) -> bool:
     """Whether the line may give the name a value; names in capitals are the environment's."""
     if name.isupper() or not text.budget.spend(len(text.raw)):
@@ -189,6 +204,7 @@ DECODINGS = (
     Decoding("nothing", ("$@", "$*", "$()", "``", "${", "$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9"), _nothing,
              rewrites=True, marks=marks.EMPTY),
     Decoding("defaults", ("${",), _defaults, rewrites=True, marks=marks.EMPTY),
+    Decoding("indirect", ("${!",), _indirect, rewrites=True, marks=marks.EMPTY),
     Decoding("cut_variables", ("${",), _cut, rewrites=True, marks=marks.EMPTY),
     Decoding("ansi_c", ("$'",), _ansi_c, rewrites=True, marks=marks.ESCAPE),
 )  # fmt: skip

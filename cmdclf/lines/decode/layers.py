@@ -17,6 +17,7 @@ from cmdclf.lines.decode import (
     powershell,
     script,
     shell,
+    shell_loops,
     shell_names,
     string_methods,
     variables,
@@ -34,8 +35,9 @@ DECODINGS: tuple[Decoding, ...] = tuple(
     sorted(
         (
             *cmd.DECODINGS, *cmd_variables.DECODINGS, *expansions.DECODINGS, *globs.DECODINGS,
-            *shell_names.DECODINGS, *shell.DECODINGS, *string_methods.DECODINGS, *powershell.DECODINGS,
-            *script.DECODINGS, *codes.DECODINGS, *literals.DECODINGS, *variables.DECODINGS, *pipes.DECODINGS,
+            *shell_names.DECODINGS, *shell_loops.DECODINGS, *shell.DECODINGS, *string_methods.DECODINGS,
+            *powershell.DECODINGS, *script.DECODINGS, *codes.DECODINGS, *literals.DECODINGS, *variables.DECODINGS,
+            *pipes.DECODINGS,
         ),
         key=lambda decoding: not decoding.rewrites,
     )

@@ -163,6 +163,10 @@ def _joined(text: Text) -> Iterator[Layer]:
 def _splitting(text: Text) -> Iterator[Layer]:
     """`'i,e,x' -split ','` -> `'i','e','x'`."""
 
+    if "-bxor" in text.lower:
+        # Numbers that aren't the characters yet are undone together.
+        return
+
     def parts(match: re.Match[str]) -> str:
         if _is_right_side(match):
             return match[0]

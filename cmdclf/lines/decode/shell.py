@@ -112,6 +112,12 @@ def _backslashes(text: Text) -> Iterator[Layer]:
         yield Layer("quotes", _SLASHED.sub(lambda m: m[0] if m[0][0] in "'\"" else m[0].replace("\\", ""), text.raw))
 
 
+def _continued(text: Text) -> Iterator[Layer]:
+    """A backslash before a line break: the line goes on."""
+    if not text.windows:
+        yield Layer("quotes", text.raw.replace("\\\r\n", "").replace("\\\n", ""))
+
+
 def _escapes(text: Text) -> Iterator[Layer]:
     """Runs of `\\x77\\x68`, `\\167` as in `$'...'`, `echo -e` and `printf` -> their characters."""
 
@@ -131,6 +137,7 @@ DECODINGS = (
     Decoding("base32", ("base32", "b32decode"), _base32, marks=marks.DECODER),
     Decoding("field_separator", ("$ifs", "${ifs"), _field_separator, rewrites=True, marks=marks.EMPTY),
     Decoding("braces", ("{",), _braces, rewrites=True, marks=marks.BRACE),
+    Decoding("continued", ("\\\n", "\\\r\n"), _continued, rewrites=True, marks=marks.BACKSLASH),
     Decoding("backslashes", ("\\",), _backslashes, rewrites=True, marks=marks.BACKSLASH),
     Decoding("escapes", ("\\x", "\\u00", "\\0", "\\1"), _escapes, rewrites=True, marks=marks.ESCAPE),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 
 from cmdclf.lines.decode import marks
@@ -40,7 +41,7 @@ def _arrays(text: Text) -> Iterator[Layer]:
         words = [plain_word(word) for word in _WORDS.findall(match[2])]
         use = re.compile(rf"\"?\$\{{{match[1]}\[([@*]|\d{{1,3}})\]\}}\"?")
         rest = raw.replace(match[0], "", 1)
-        after = use.sub(lambda m, w=words: _element(w, m), rest)
+        after = use.sub(partial(_element, words), rest)
         if after != rest:
             raw = after[: text.limit]
     yield Layer("variable", raw)
@@ -66,8 +67,7 @@ def _positions(text: Text) -> Iterator[Layer]:
     def word(use: re.Match[str]) -> str:
         if use[3] or use[4]:
             return " ".join(words)
-        number = int(use[1] or use[2])
-        return words[number - 1] if number <= len(words) else ""
+        return _word_at(words, int(use[1] or use[2]))
 
     rest = text.raw[match.end() :]
     after = _POSITION.sub(word, rest)
@@ -76,25 +76,32 @@ def _positions(text: Text) -> Iterator[Layer]:
 
 
 def _functions(text: Text) -> Iterator[Layer]:
-    """`f(){ ls "$@";};f /x` -> `ls /x`: functions that pass on all that they are given, or nothing."""
+    """`f(){ ls "$@";};f /x` -> `ls /x`, `f(){ $1$2 x;};f l s` -> `ls x`."""
     if text.windows:
         return
     raw = text.raw
     for match in list(islice(_FUNCTION.finditer(raw), _MOST)):
         name, body = match[1], match[2].rstrip("; ")
-        if not text.budget.spend(2 * len(raw)) or _NUMBERED.search(body) or re.search(rf"\b{name}\b", body):
+        if not text.budget.spend(2 * len(raw)) or re.search(rf"\b{name}\b", body):
             continue
         rest = raw.replace(match[0], "", 1)
         call = re.compile(rf"(^|[;&|(\n\"']\s{{0,4}}){re.escape(name)}(?![\w=(-])({_PASSED})")
-        after = call.sub(lambda m, b=body: m[1] + _called(b, m[2]), rest)
+        after = call.sub(partial(_called, body), rest)
         if after != rest:
             raw = after[: text.limit]
     yield Layer("variable", raw)
 
 
-def _called(body: str, arguments: str) -> str:
-    given = arguments.strip()
-    return _ARGUMENTS.sub(lambda _: given, body)
+def _called(body: str, call: re.Match[str]) -> str:
+    given = call[2].strip()
+    words = [plain_word(word) for word in _WORDS.findall(given)]
+    if _NUMBERED.search(body) and len(words) <= _MOST:
+        body = _POSITION.sub(lambda m: _word_at(words, int(m[1] or m[2])) if m[1] or m[2] else m[0], body)
+    return str(call[1]) + _ARGUMENTS.sub(lambda _: given, body)
+
+
+def _word_at(words: list[str], number: int) -> str:
+    return words[number - 1] if number <= len(words) else ""
 
 
 DECODINGS = (

@@ -42,6 +42,7 @@ _REVERSED = re.compile(
     rf"(?i)\$(\w{{1,40}})\s{{0,4}}=\s{{0,4}}(?:\[char\[\]\]\s{{0,2}})?\(?({LITERAL})\)?(?:\.tochararray\(\))?\s{{0,4}};\s{{0,4}}"
     r"\[array\]::reverse\(\s{0,2}\$\1\s{0,2}\)\s{0,4}(?=[;}]|$)"
 )
+_HERE = re.compile(r"@(['\"])\r?\n([^\r\n'\"]{1,4000})\r?\n\1@")
 _COMMANDS = """
 add-type bitsadmin certutil convertto-securestring copy-item get-alias get-childitem get-command get-content get-item
 get-itemproperty get-process get-service get-variable get-wmiobject get-ciminstance import-module invoke-command
@@ -122,6 +123,11 @@ def _converted(text: Text) -> Iterator[Layer]:
     yield Layer("char", _TEXT_OF.sub(lambda m: m[1] or m[2], raw))
 
 
+def _here_strings(text: Text) -> Iterator[Layer]:
+    """A here-string of one line as the literal that it is."""
+    yield Layer("quotes", _HERE.sub(lambda m: literal(m[2]), text.raw))
+
+
 def _backwards(text: Text) -> Iterator[Layer]:
     """`[regex]::Matches('xei','.','RightToLeft')` joined, `$c='xei'.ToCharArray();[array]::Reverse($c)` -> `'iex'`."""
     raw = _BACKWARDS.sub(lambda m: literal((m[1] or m[2])[-2:0:-1]), text.raw)
@@ -137,7 +143,7 @@ def _backwards(text: Text) -> Iterator[Layer]:
                 rf"(?:{name}|\(\s{{0,2}}{name}\s{{0,2}}\))\s{{0,2}}-join\s{{0,2}}(?:''|\"\")",
             )
         )
-        raw = re.sub(f"(?i){joined}", lambda _, w=backwards: w, raw)
+        raw = backwards.join(re.split(f"(?i){joined}", raw))
         if len(re.findall(name, raw)) == 1:
             raw = raw.replace(f"${match[1]}={backwards}", "").lstrip("; ")
         if raw == backwards:
@@ -166,6 +172,7 @@ DECODINGS = (
     ),
     Decoding("converted", ("datastring(", "urldecode(", "htmldecode(", ".getstring("), _converted, rewrites=True,
              marks=marks.FOLD | marks.CODES),
+    Decoding("here_strings", ("@'", '@"'), _here_strings, rewrites=True, marks=marks.FOLD),
     Decoding("backwards", ("]::reverse(", "]::matches("), _backwards, rewrites=True, marks=marks.REVERSAL),
     Decoding("command_wildcards", ("gcm", "get-command", "gal", "get-alias"), _wildcards, rewrites=True,
              marks=marks.FOLD),
