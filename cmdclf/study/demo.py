@@ -54,7 +54,6 @@ budget = 500
 
 [model]
 labelled = "labelled.parquet"
-export = "ab+combined"
 """
 
 

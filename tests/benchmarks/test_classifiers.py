@@ -123,6 +123,7 @@ def test_respelt_lines_differ_from_theirs_and_keep_label_and_platform(protocol):
     assert {kind for _, kind, _ in lines.ways} == {
         "never trained on",
         "never trained on, second set",
+        "never trained on, third set",
         "training's own",
     }
 

@@ -32,6 +32,8 @@ _INVOKED_LITERAL = re.compile(rf"({LITERAL})")
 _RUNS = re.compile(
     r"(?i)^\(?\s{0,2}(?:[&.]|iex|icm|invoke-|\[\S{0,40}scriptblock|\$\{?executioncontext)|(?:iex|invoke-expression)\s{0,2}\)?$"
 )
+_UNPACKS = re.compile(r"(?i)(?:inflate|decompress|uncompress|gzdecode|gunzip)\w{0,8}\(")
+_LOOK = 80
 _MAX_INVOKED = 64
 _CALL = 200
 _BLOCK = re.compile(r"^&\s{0,4}\{(.*)\}$", re.DOTALL)
@@ -49,7 +51,9 @@ def _base64_literals(text: Text) -> Iterator[Layer]:
     """`[Convert]::FromBase64String('...')`, also through a variable: every literal in the text is tried."""
     for match in _LITERAL.finditer(text.raw):
         found = base64_text(match[1], text.limit, text.budget)
-        if found is not None:
+        packed = _UNPACKS.search(text.raw, max(0, match.start() - _LOOK), match.start())
+        # What is unpacked first, and isn't packed, is not what runs.
+        if found is not None and (found[1] or not packed):
             span = widened(text.raw, *match.span(1), POWERSHELL)
             yield Layer("gzip-base64" if found[1] else "base64", found[0], span)
 
