@@ -35,6 +35,9 @@ BOMB = base64.b64encode(gzip.compress(b"w^h''oami;" * 5_000_000)).decode()
         ("for %a in (x) do %a " * 3000, "windows"),
         ("cmd /c " * 9000, "windows"),
         ("<<<" * 30_000, "linux"),
+        ("f(){ x;};" * 6000 + "f", "linux"),
+        ("a=(x y);" * 7000 + "${a[0]}", "linux"),
+        ("".join(f"${{!v{i}}}" for i in range(6000)) + ";v1=b", "linux"),
     ],
 )  # fmt: skip
 def test_a_hostile_line_gives_bounded_layers_and_says_cut(line, platform):
@@ -49,6 +52,8 @@ def test_a_hostile_line_gives_bounded_layers_and_says_cut(line, platform):
         ("$a='b';" * 8000 + "&($a+$a)", "windows"),
         ("sh -c '" * 9000, "linux"),
         ("[array]::reverse(" + "'abcdef'" * 8000, "windows"),
+        ("for i in " + "1 " * 30_000, "linux"),
+        ("'a'.Insert(1,'b')" * 3500, "windows"),
     ],
 )  # fmt: skip
 def test_a_hostile_line_whose_work_fits_the_bounds_is_not_cut(line, platform):

@@ -156,9 +156,14 @@ def _indirect(text: Text) -> Iterator[Layer]:
     if text.windows:
         return
 
+    known: dict[str, str] = {}
+
     def named(match: re.Match[str]) -> str:
-        given = re.search(rf"(?:^|(?<=[\s;&|(\"'])){match[1]}=([A-Za-z_]\w{{0,40}})(?=[\s;&|)]|$)", text.raw)
-        return f"${{{given[1]}}}" if given and text.budget.spend(len(text.raw)) else match[0]
+        if match[1] not in known:
+            given = rf"(?:^|(?<=[\s;&|(\"'])){match[1]}=([A-Za-z_]\w{{0,40}})(?=[\s;&|)]|$)"
+            found = re.search(given, text.raw) if text.budget.spend(len(text.raw)) else None
+            known[match[1]] = f"${{{found[1]}}}" if found else ""
+        return known[match[1]] or match[0]
 
     yield Layer("variable", _INDIRECT.sub(named, text.raw))
 
