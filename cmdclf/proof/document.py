@@ -63,7 +63,8 @@ knows the pools' labels and errs on {s["noise"]:.0%}. The classifier is the ship
 section says otherwise. The incident test is what was held out: malicious against hard (flagged by naive rules),
 complex (150 characters and more) and simple benign lines, without near-duplicates of anything that any arm could
 train on. Figures are means over the rotations. Intervals are 95 %, by a bootstrap of whole scripts and templates
-within each rotation; differences are paired: same rotation, same resamples. *Won* counts rotations."""
+within each rotation; differences are paired: same rotation, same resamples. *Won* counts rotations. Lines were read as
+by n-grams of version {results["made_with"]["grams"]} and features of version {results["made_with"]["features"]}."""
 
 
 def _sections(results: Results) -> list[tuple[str, str, str, tuple[list[str], t.Rows]]]:

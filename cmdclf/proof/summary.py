@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cmdclf import __version__
+from cmdclf.classify.grams import GRAMS_VERSION
 from cmdclf.classify.resample import Resamples, interval
+from cmdclf.features import FEATURE_VERSION
 from cmdclf.proof.settings import ProofSettings, Shape
 
 __all__ = ["Part", "summarise"]
@@ -53,6 +55,7 @@ def summarise(s: ProofSettings, parts: Sequence[Part]) -> dict[str, Any]:
     usual = [p for p in parts if p.shape == s.usual]
     return {
         "version": __version__,
+        "made_with": {"grams": str(GRAMS_VERSION), "features": FEATURE_VERSION},
         "settings": s.record(),
         "rotations": [{"rotation": p.rotation, **p.about} for p in usual],
         "arms": _arms(s, usual),
