@@ -55,7 +55,7 @@ def small_study(tmp_path_factory) -> Path:
     from cmdclf.lexicon.split import incident_test, labelled_pool, split_pool
 
     folder = tmp_path_factory.mktemp("study")
-    pool = LexiconPool(repeats=4)
+    pool = LexiconPool(repeats=2)
     settings = ReplaySettings(days=5, per_day=600, seed=3, head_templates=60, top=20, malicious_per_day=8, hosts=30)
     replay(pool, folder / "lake", settings)
     split = split_pool(pool, hold_out=settings.hold_out, labelled_share=settings.labelled_share, seed=settings.seed)

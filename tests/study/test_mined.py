@@ -148,7 +148,7 @@ def test_the_ranker_orders_as_the_n_grams_or_the_trees_do(place):
 def test_a_fitted_arm_scores_with_its_n_grams_only_where_the_study_wants_them(place):
     w, bases, anomalies, reads = place
     for grams in (True, False):
-        config = dataclasses.replace(w.config, model=dataclasses.replace(w.config.model, grams=grams, max_iter=2))
+        config = dataclasses.replace(w.config, model=dataclasses.replace(w.config.model, grams=grams, max_iter=8))
         fitted = fit_arm(dataclasses.replace(w, config=config), bases["ab"], reads, 0)
         assert (fitted.grams is not None) is grams
         assert (fitted.featuriser(reads).grams is not None) is grams
