@@ -14,16 +14,21 @@ from _classifier_cache import Cache
 from _knowledge import Knowledge
 from _labelled_lines import FOLDS, Lines, check_folds, fold_of
 from scipy import sparse
+from scipy.special import expit
 
-from cmdclf.classify.gram_counts import counted
+from cmdclf.classify.gram_counts import CountedGrams, counted
+from cmdclf.classify.grams import GRAMS_VERSION, folds_of
 from cmdclf.dedup import remove_near
 from cmdclf.features import load_embedder
 from cmdclf.features.train_rewrites import rewritten
+from cmdclf.labels.suspects import confident_joint
 
 __all__ = ["Batch", "Corpus", "Protocol", "Training"]
 
 #: The share of the training lines, of either label, that also train once rewritten where a model asks for it.
 REWRITTEN_SHARE = 0.3
+#: Changes when other rows would be suspected of the same lines.
+_SUSPECTS = 1
 
 
 class Corpus:
@@ -114,6 +119,7 @@ class Training:
         clean: without rows whose label a recorded verdict contradicts or leaves open.
         doubted: these rows train n-grams with both labels, by how likely each is (with `clean`).
         rewritten: also once rewritten, a share of the lines of either label.
+        confident: without rows that have no verdict and whose label n-grams confidently contradict (see `suspects`).
     """
 
     renderings: int = 4
@@ -121,6 +127,8 @@ class Training:
     clean: bool = True
     doubted: bool = False
     rewritten: bool = False
+    # Not in the text that names a kept score: the model's name is.
+    confident: bool = field(default=False, repr=False)
 
 
 @dataclass
@@ -168,6 +176,8 @@ class Protocol:
     def training(self, k: int, of: Training) -> tuple[Batch, np.ndarray, np.ndarray]:
         """(lines, (n,) bool malicious, (n,) groups) that a model of the k-th fold trains on."""
         rows = np.flatnonzero((self.fold != k) & (self.pool.clean | (not of.clean)))
+        if of.confident:
+            rows = np.setdiff1d(rows, self.suspects(k))
         made = np.flatnonzero((self._rendering < of.renderings) & (self._share < of.templates))
         parts = [(self.corpus, rows), (self.rendered, made)]
         lines, sides = [self.pool, self.lexicon], [rows, made]
@@ -181,6 +191,30 @@ class Protocol:
         malicious = np.concatenate([part.malicious[at] for part, at in zip(lines, sides, strict=True)])
         groups = np.concatenate([part.group[at].astype(str) for part, at in zip(lines, sides, strict=True)])
         return Batch([(corpus, at) for corpus, at in parts if len(at)]), malicious, groups
+
+    def suspects(self, k: int) -> np.ndarray:
+        """Rows of the other folds without a verdict whose label is confidently contradicted (confident learning).
+
+        By n-grams that learned from two thirds of those folds' sources and the lexicon, and saw no line of the row's
+        own source: so the tested fold has no say.
+        """
+        name = f"suspects {_SUSPECTS} {GRAMS_VERSION} {self.key} {k}"
+        if (held := self.cache.arrays(name)) is not None:
+            return np.asarray(held["rows"])
+        rows = np.flatnonzero((self.fold != k) & self.pool.clean)
+        made = np.arange(len(self.lexicon))
+        bad = self.pool.malicious[rows]
+        part = folds_of(self.pool.source[rows].astype(str), bad.astype(np.int8), self.seed)
+        malicious = np.zeros(len(rows))
+        for out in (part == p for p in np.unique(part)):
+            lines = Batch([(self.corpus, rows[~out]), (self.rendered, made)])
+            y = np.concatenate([bad[~out], self.lexicon.malicious])
+            model = CountedGrams().fit(lines.counts(True), y.astype(np.int8), np.ones(len(y)))
+            malicious[out] = expit(model.scores(Batch([(self.corpus, rows[out])]).counts(True)))
+        found = rows[confident_joint(bad.astype(np.int64), np.column_stack([1 - malicious, malicious])).suspects]
+        unread = np.sort(found[np.isnan(self.pool.likely[found])])
+        self.cache.put(name, rows=unread)
+        return unread
 
     def doubted(self, k: int) -> tuple[Batch, np.ndarray]:
         """(lines of the other folds whose label a verdict contradicts or leaves open, how likely each is malicious)."""

@@ -226,6 +226,8 @@ MODELS: dict[str, Spec] = {
     "grams, bytes only": Spec(lambda: Grams(kinds=("bytes",)), _FULL, "without n-grams of words"),
     "grams, words only": Spec(lambda: Grams(kinds=("words",)), _FULL, "without n-grams of bytes"),
     "grams, doubted left out": Spec(Grams, _SURE, "without lines that a verdict contradicts or leaves open"),
+    "grams, confident": Spec(Grams, Training(doubted=True, confident=True),
+                             "without lines that have no verdict and that n-grams confidently contradict"),
     "grams, not cleaned": Spec(Grams, Training(clean=False), "labels as they are"),
     "grams, no lexicon": Spec(Grams, _POOLS, "pools only"),
     "grams, 1/4 lexicon": Spec(Grams, Training(templates=0.25, doubted=True), "a quarter of the templates"),

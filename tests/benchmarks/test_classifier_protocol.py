@@ -175,3 +175,24 @@ def test_an_unknown_verdict_and_a_file_without_verdicts_are_named(data):
 def test_the_same_seed_draws_the_same_lines(data):
     first, again, other = (from_pools(paths(data), None, seed, redraw=True).text for seed in (0, 0, 1))
     assert first == again != other
+
+
+def test_benign_lines_that_n_grams_taught_by_other_sources_contradict_train_nobody_who_asks_for_that(tmp_path):
+    rows = rows_of_a_pool()
+    wrong = [row for row in rows if row["source"] == "malicious2"]
+    planted = []
+    for n, row in enumerate(wrong):
+        other = {"label": "benign", "source": "benign0", "group_id": f"planted{n}"}
+        planted.append(row | other | {"command_line": row["command_line"] + " #"})
+    pool = from_pools(write(tmp_path, rows + planted), None, 0)
+    protocol = Protocol(pool, from_lexicon(small_lexicon(tmp_path / "lexicon"), 2, 0), 0, Cache(tmp_path / "cache"))
+    lines = {row["command_line"] for row in planted}
+    for k in range(FOLDS):
+        found = protocol.suspects(k)
+        assert not (protocol.fold[found] == k).any()
+        assert np.isnan(pool.likely[found]).all()
+        assert (protocol.suspects(k) == found).all()
+        sure, some = (protocol.training(k, Training(confident=c))[0] for c in (True, False))
+        assert len(some) - len(sure) == len(found)
+    kept = {pool.text[i] for k in range(FOLDS) for i in protocol.suspects(k)}
+    assert len(lines & kept) >= len(lines) // 2
