@@ -13,14 +13,14 @@ from cmdclf.lines.decode import marks
 from cmdclf.lines.decode.cmd_variables import replaced
 from cmdclf.lines.decode.layer import Decoding, Kind, Layer, Text
 
-__all__ = ["DECODINGS", "LITERAL", "literal", "value"]
+__all__ = ["DECODINGS", "FIELD", "LEFT", "LITERAL", "literal", "value"]
 
 #: A literal. A double-quoted one holds no single quote: an outer quote around a whole script is none.
 LITERAL = r"(?:'[^']{0,4000}'|\"[^\"']{0,4000}\")"
 _OPERAND = rf"(?:{LITERAL}|\([ \t]{{0,4}}{LITERAL}[ \t]{{0,4}}\))"
 _LIST = rf"{LITERAL}(?:\s{{0,4}},\s{{0,4}}{LITERAL}){{0,1000}}"
-# As the left side: not the arguments of a call (`.Split('.')[0]`).
-_LEFT = rf"(?:{LITERAL}|(?<![\w\])])\([ \t]{{0,4}}{LITERAL}[ \t]{{0,4}}\))"
+#: A literal as the left side of an operator or a method: not the arguments of a call (`.Split('.')[0]`).
+LEFT = rf"(?:{LITERAL}|(?<![\w\])])\([ \t]{{0,4}}{LITERAL}[ \t]{{0,4}}\))"
 _CHARS = r"(?:\.tochararray\(\s?\))?"
 
 _STRING = re.compile(LITERAL)
@@ -29,13 +29,14 @@ _PLUS = re.compile(r"\+|[ \t]{1,4}\+[ \t]{1,4}")
 _PLUS_AND = re.compile(r"[+&]|[ \t]{1,4}[+&][ \t]{1,4}")
 _VISUAL_BASIC = ("vbs", "execute", "createobject", "chr(", "wscript")
 _REPLACE = re.compile(
-    rf"(?i)({_LEFT})[ \t]{{0,4}}(?:-[ci]?replace[ \t]{{0,4}}({_OPERAND})(?:[ \t]{{0,4}},[ \t]{{0,4}}({_OPERAND}))?"
+    rf"(?i)({LEFT})[ \t]{{0,4}}(?:-[ci]?replace[ \t]{{0,4}}({_OPERAND})(?:[ \t]{{0,4}},[ \t]{{0,4}}({_OPERAND}))?"
     rf"|\.replace\([ \t]{{0,4}}({_OPERAND})[ \t]{{0,4}},[ \t]{{0,4}}({_OPERAND})[ \t]{{0,4}}\))"
 )
 _FORMAT = re.compile(
-    rf"({_LEFT})[ \t]{{0,4}}-[fF][ \t]{{0,4}}({_OPERAND}(?:[ \t]{{0,4}},[ \t]{{0,4}}{_OPERAND}){{0,63}})"
+    rf"({LEFT})[ \t]{{0,4}}-[fF][ \t]{{0,4}}({_OPERAND}(?:[ \t]{{0,4}},[ \t]{{0,4}}{_OPERAND}){{0,63}})"
 )
-_FIELD = re.compile(r"\{(\d{1,2})(?:[,:][^{}]{0,20})?\}")
+#: A place in a format.
+FIELD = re.compile(r"\{(\d{1,2})(?:[,:][^{}]{0,20})?\}")
 # Matches every list of literals, so that the scan never looks at one twice; folds those that are joined.
 # `-join` without a left side stands first; `$x -join ','` joins what isn't known here.
 _JOIN = re.compile(
@@ -45,10 +46,10 @@ _JOIN = re.compile(
 )
 _JOIN_CALL = re.compile(rf"(?i)\[string\]::join\(\s{{0,4}}({LITERAL})\s{{0,4}},\s{{0,4}}\(?({_LIST})\)?\s{{0,4}}\)")
 _SPLIT = re.compile(
-    rf"(?i)({_LEFT})[ \t]{{0,4}}(?:-[ci]?split[ \t]{{0,4}}({_OPERAND})|\.split\([ \t]{{0,4}}({_OPERAND})[ \t]{{0,4}}\))"
+    rf"(?i)({LEFT})[ \t]{{0,4}}(?:-[ci]?split[ \t]{{0,4}}({_OPERAND})|\.split\([ \t]{{0,4}}({_OPERAND})[ \t]{{0,4}}\))"
 )
 _INDEX = re.compile(
-    rf"(?i)({_LEFT}){_CHARS}[ \t]{{0,2}}\[([^\]\[]{{1,400}})\]"
+    rf"(?i)({LEFT}){_CHARS}[ \t]{{0,2}}\[([^\]\[]{{1,400}})\]"
     r"(?:\s{0,4}-join\s{0,4}(?:''|\"\"))?"
 )
 _BACKWARDS = re.compile(
@@ -106,10 +107,10 @@ def _format_operator(text: Text) -> Iterator[Layer]:
 
     def filled(match: re.Match[str]) -> str:
         template, items = value(match[1]), _items(match[2])
-        order = [int(n) for n in _FIELD.findall(template)]
+        order = [int(n) for n in FIELD.findall(template)]
         if not order or any(n >= len(items) for n in order) or not text.budget.spend(len(items) * 8):
             return match[0]
-        pieces = _FIELD.split(template)
+        pieces = FIELD.split(template)
         pieces[1::2] = [items[n] for n in order]
         return literal("".join(pieces)[:_MAX_VALUE])
 

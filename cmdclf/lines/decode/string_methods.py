@@ -8,21 +8,19 @@ from urllib.parse import unquote
 
 from cmdclf.lines.decode import marks
 from cmdclf.lines.decode.layer import Decoding, Layer, Text
-from cmdclf.lines.decode.literals import LITERAL, literal, value
+from cmdclf.lines.decode.literals import FIELD, LEFT, LITERAL, literal, value
 
 __all__ = ["DECODINGS"]
 
-_LEFT = rf"(?:{LITERAL}|(?<![\w\])])\([ \t]{{0,4}}{LITERAL}[ \t]{{0,4}}\))"
 _ARGUMENT = rf"(?:\d{{1,4}}|{LITERAL})"
 _METHOD = re.compile(
-    rf"(?i)({_LEFT})\.(insert|remove|substring|trim|trimstart|trimend|tolower|toupper|tolowerinvariant|toupperinvariant|"
+    rf"(?i)({LEFT})\.(insert|remove|substring|trim|trimstart|trimend|tolower|toupper|tolowerinvariant|toupperinvariant|"
     rf"tostring|normalize)\(\s{{0,2}}({_ARGUMENT}(?:\s{{0,2}},\s{{0,2}}{_ARGUMENT}){{0,2}})?\s{{0,2}}\)"
 )
 _GIVEN = re.compile(_ARGUMENT)
 _STATIC = re.compile(
     rf"(?i)\[(?:system\.)?string\]::(format|concat)\(\s{{0,2}}({LITERAL}(?:\s{{0,2}},\s{{0,2}}{LITERAL}){{1,64}})\s{{0,2}}\)"
 )
-_FIELD = re.compile(r"\{(\d{1,2})(?:[,:][^{}]{0,20})?\}")
 _PERCENT = re.compile(
     rf"(?i)\[[\w.]{{3,40}}\]::(?:unescapedatastring|urldecode|htmldecode)\(\s{{0,2}}({LITERAL})\s{{0,2}}\)"
 )
@@ -109,9 +107,9 @@ def _methods(text: Text) -> Iterator[Layer]:
         items = [one[1:-1] for one in re.findall(LITERAL, match[2])]
         if match[1].lower() == "concat":
             return literal("".join(items))
-        if any(int(n) >= len(items) - 1 for n in _FIELD.findall(items[0])):
+        if any(int(n) >= len(items) - 1 for n in FIELD.findall(items[0])):
             return match[0]
-        return literal(_FIELD.sub(lambda m: items[1 + int(m[1])], items[0]))
+        return literal(FIELD.sub(lambda m: items[1 + int(m[1])], items[0]))
 
     yield Layer("index", _until_done(_STATIC.sub(static, text.raw), text, lambda raw: _METHOD.sub(folded, raw)))
 
