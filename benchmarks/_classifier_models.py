@@ -167,10 +167,11 @@ class Trees(Model):
 
     Args:
         abilities: so many of the abilities that training lines evoke most often are columns beside them.
+        without: the columns that are left out: `embedding`, or `hidden`, those that tell what a line hides.
     """
 
-    def __init__(self, *, abilities: int = 0) -> None:
-        self.abilities = abilities
+    def __init__(self, *, abilities: int = 0, without: str = "") -> None:
+        self.abilities, self.without = abilities, without
 
     def fit(self, lines: Batch, y: np.ndarray, groups: np.ndarray) -> Trees:
         table = lines.table
@@ -190,6 +191,9 @@ class Trees(Model):
 
     def _matrix(self, lines: Batch) -> np.ndarray:
         found = self._featuriser.matrix_of(lines.table)
+        if self.without:
+            mark = {"embedding": "embedding", "hidden": "hidden_"}[self.without]
+            found = found[:, [n for n, name in enumerate(self._featuriser.names) if not name.startswith(mark)]]
         return np.hstack([found, lines.abilities()[:, self._columns].toarray()]) if self.abilities else found
 
 
@@ -220,6 +224,8 @@ MODELS: dict[str, Spec] = {
     "yardstick": Spec(lambda: Grams(layers=False, kinds=("bytes",)), Training(renderings=0, clean=False),
                       "character 2- to 5-grams of pools as labelled"),
     "trees": Spec(Trees, _SURE, "gradient boosting on features and embedding", True),
+    "trees, no embedding": Spec(lambda: Trees(without="embedding"), _SURE, "on features alone"),
+    "trees, no layers": Spec(lambda: Trees(without="hidden"), _SURE, "without the columns of what a line hides"),
     "grams": Spec(Grams, _FULL, "n-grams of bytes and words, decoded layers, lexicon, doubtful lines both ways", True),
     "blend": Spec(None, _FULL, f"log-odds of grams + {TREES_SHARE} x those of trees", True),
     "grams, no layers": Spec(lambda: Grams(layers=False), _FULL, "without decoded layers", True),
