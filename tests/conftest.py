@@ -39,6 +39,7 @@ budget = 30
 [model]
 labelled = "labelled.parquet"
 benign_min_events = 2
+lexicon_lines = 0
 max_iter = 20
 """
 

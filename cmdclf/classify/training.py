@@ -24,8 +24,10 @@ __all__ = [
     "add_malicious",
     "aggregated_baseline",
     "describe_training",
+    "known_from",
     "regex_baseline",
     "training_arrays",
+    "with_known",
     "without_hits",
 ]
 
@@ -172,6 +174,25 @@ def without_hits(base: pa.Table) -> pa.Table:
     rest = base.filter(pc.not_equal(base["source"], RULE_HITS))
     known = int(pc.sum(rest["label"].cast(pa.int64())).as_py() or 0)
     return rest if known >= LEAST_MALICIOUS else base
+
+
+def known_from(lines: pa.Table, *, source: str) -> pa.Table:
+    """TRAINING rows of lines whose label is known, each line once; one that has both labels is left out.
+
+    Args:
+        lines: command_line, platform, label (benign | malicious).
+        source: what the rows' `source` says.
+    """
+    rows = _experts([lines.select(["command_line", "platform", "label"])])
+    parts: list[tuple[pa.Table, int, str | None]] = [
+        (rows.filter(pc.equal(rows["label"], label)), label, source) for label in (1, 0)
+    ]
+    return _training(parts)
+
+
+def with_known(base: pa.Table, known: pa.Table) -> pa.Table:
+    """The training set with further TRAINING rows; a line that it holds already keeps its label."""
+    return _unique(pa.concat_tables([base.cast(TRAINING), known.cast(TRAINING)]))
 
 
 def describe_training(table: pa.Table, *, added: str | None = None) -> dict[str, Any]:

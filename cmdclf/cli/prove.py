@@ -18,8 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "label, source; malicious and benign",
     )  # fmt: skip
     parser.add_argument(
-        "--verdicts", type=Path, metavar="FILE", help="recorded verdicts: process_command_line, platform, verdict"
-    )
+        "--verdicts", nargs="+", type=Path, default=[], metavar="FILE",
+        help="recorded verdicts: process_command_line and platform, or command_id; verdict",
+    )  # fmt: skip
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="months, arms, results.json, RESULTS.md")
     parser.add_argument("--document", type=Path, metavar="FILE", help="write the document there (default: in --out)")
     parser.add_argument(
@@ -39,17 +40,17 @@ def run(args: argparse.Namespace) -> int:
     from cmdclf.proof import ProofSettings, prove, write_document
     from cmdclf.proof.claims import claims
 
-    settings = ProofSettings(tuple(args.pool), args.verdicts)
+    settings = ProofSettings(tuple(args.pool), tuple(args.verdicts))
     if args.quick:
         settings = dataclasses.replace(
             settings, rotations=2, train_days=5, test_days=3, per_day=3000, top_k=100, sample=600, reduced_top_k=40,
-            budget=150, budgets=(50,), noises=(0.0,), shares=(), any_length=False, bootstrap=100,
+            budget=150, budgets=(50,), noises=(0.0,), shares=(), varied=0, any_length=False, bootstrap=100,
         )  # fmt: skip
     given = {k: getattr(args, k) for k in ("rotations", "train_days", "test_days", "per_day", "budget", "seed")}
     settings = dataclasses.replace(settings, **{k: v for k, v in given.items() if v is not None})
     results = prove(settings, args.out, progress=not args.quiet)
     parts = ["cmdclf prove --pool", *(p.name for p in args.pool)]
-    parts += ["--verdicts", args.verdicts.name] if args.verdicts else []
+    parts += ["--verdicts", *(p.name for p in args.verdicts)] if args.verdicts else []
     parts += ["--quick"] if args.quick else []
     parts += [f"--{key.replace('_', '-')} {value}" for key, value in given.items() if value is not None]
     command = " ".join([*parts, "--out DIR"])

@@ -11,7 +11,7 @@ import pyarrow as pa
 from cmdclf.errors import CmdclfError
 from cmdclf.lexicon.pools import Pool, PoolTable
 
-__all__ = ["PoolSplit", "incident_test", "labelled_pool", "split_pool"]
+__all__ = ["PoolSplit", "every_template", "incident_test", "labelled_pool", "split_pool"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +137,17 @@ def labelled_pool(pool: Pool, split: PoolSplit, *, seed: int = 0) -> pa.Table:
     rows = np.repeat(split.labelled, pool.repeats)
     lines, _ = pool.lines(rows, random.Random(f"labelled pool {seed}"))
     return _first_of_each_line(_labelled_table(pool.table, rows, lines))
+
+
+def every_template(pool: Pool, lines: int = 1, *, seed: int = 0) -> pa.Table:
+    """So many lines of each row of a pool, both labels.
+
+    Returns:
+        Distinct lines: command_line, platform, label, source, group_id, hard, and family of a lexicon.
+    """
+    rows = np.repeat(np.arange(len(pool.table)), lines)
+    text, _ = pool.lines(rows, random.Random(f"every template {seed}"))
+    return _first_of_each_line(_labelled_table(pool.table, rows, text))
 
 
 def _spread(rows: np.ndarray, limit: int, repeats: int, rng: np.random.Generator) -> np.ndarray:

@@ -19,7 +19,7 @@ from cmdclf.select import (
 )
 from cmdclf.study.config import Baseline
 
-__all__ = ["ARMS", "DETECTORS", "MAIN", "MINING", "OWN", "Arm", "Way", "plan_of", "shipped_plan"]
+__all__ = ["ARMS", "DETECTORS", "KNOWING", "MAIN", "MINING", "OWN", "Arm", "Way", "plan_of", "shipped_plan"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Way:
         weight: of added lines, as a multiple of the setting.
         audit: the share of the budget that asks about random hits of the rules first, one of each group; where most of
             them are benign, hits that nobody has confirmed leave the training set and may be asked about.
+        lexicon: the baseline's training set holds the bundled lexicon's lines as well, with their labels.
     """
 
     about: str
@@ -48,6 +49,7 @@ class Way:
     malicious: bool = False
     weight: float = 1.0
     audit: float = 0.0
+    lexicon: bool = False
 
 
 def _named(name: str) -> Callable[[Month], Selector]:
@@ -63,13 +65,15 @@ def _published(*detectors: str) -> Callable[[Month], Selector]:
 
 
 _ROUNDS = Way("highest scores in rounds with retraining", _mined(), "representatives", scored=True, rounds=True)
-#: What `cmdclf run` does in its arm `mined`.
-_OWN = replace(
+_AUDITED = replace(
     _ROUNDS, about="a tenth audits the rules' hits, the rest as `mined in rounds`, both labels added", malicious=True,
     audit=0.1,
 )  # fmt: skip
 
-#: Name -> way, in the order of the tables. `base` asks about nothing; `all benign` knows the whole truth.
+#: What `cmdclf run` does in its arm `mined`.
+OWN = "mined, audited, lexicon"
+#: Name -> way, in the order of the tables. `base` and `lexicon` ask about nothing, and `lexicon alone` hasn't even seen
+#: the month; `all benign` knows the whole truth.
 ARMS: dict[str, Way | None] = {
     "base": None,
     "full": Way("published, full scale: isolation forest on features", _published(*SCALES["full"]), "published"),
@@ -125,14 +129,23 @@ ARMS: dict[str, Way | None] = {
         malicious=True,
         audit=0.1,
     ),
-    "mined, audited": _OWN,
+    "mined, audited": _AUDITED,
     "mined, audited, anomalies": replace(
-        _OWN, about="as `mined, audited`, among anomalies alone", selector=_mined("anomalies"), pool="published"
+        _AUDITED, about="as `mined, audited`, among anomalies alone", selector=_mined("anomalies"), pool="published"
     ),
     "random, weight 3": Way("random distinct lines, counted three times", _named("random"), weight=3.0),
     "combined, weight 3": Way("as `combined`, counted three times", _published(), "published", weight=3.0),
-    "mined, audited, weight 3": replace(_OWN, about="as `mined, audited`, counted three times", weight=3.0),
+    "mined, audited, weight 3": replace(_AUDITED, about="as `mined, audited`, counted three times", weight=3.0),
     "all benign": None,
+    "lexicon alone": None,
+    "lexicon": None,
+}
+#: Ways that start with the bundled lexicon's lines beside the baseline's own: the control of each is the random one.
+KNOWING = ("random, audited", "combined, audited", "uncertain, audited", "mined, audited")
+ARMS |= {
+    f"{name}, lexicon": replace(way, about=f"as `{name}`, the bundled lexicon known from the start", lexicon=True)
+    for name, way in ARMS.items()
+    if way is not None and name in KNOWING
 }
 #: Each detector alone, and on the other feature set: arm -> (feature set, detector), candidates of a day's sample.
 DETECTORS: dict[str, tuple[str, str]] = {
@@ -149,10 +162,10 @@ ARMS |= {
 }
 #: The arms of the published table and their control, which every variation repeats.
 MAIN = ("base", "full", "reduced", "combined", "random")
-OWN = "mined, audited"
-MINING = ("mined in rounds", "random, audited", OWN)
+MINING = ("mined in rounds", "random, audited", "mined, audited", OWN)
 #: Arms of the regex baseline beside the main ones.
-_RB = ("random, deduplicated", "uncertain", "coverage", "longest", "mined", "combined, audited", "all benign")
+_RB = ("random, deduplicated", "uncertain", "coverage", "longest", "mined", "combined, audited", "all benign",
+       "lexicon", *(f"{name}, lexicon" for name in KNOWING))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -193,23 +206,23 @@ def plan_of(s: ProofSettings, *, main_only: bool = False, detailed: bool = True)
     arms: dict[str, Arm] = {}
 
     def add(baseline: Baseline, ways: Iterable[str], budget: int = s.budget, judge: str = usual, **more: Any) -> None:
-        for way in ways:
+        for way in (w for w in ways if s.lexicon_lines or "lexicon" not in w):
             arm = Arm(baseline, way, 0 if ARMS[way] is None else budget, judge, **more)
             arms.setdefault(arm.name, arm)
 
-    compared = ("random", "combined", OWN)
+    compared = ("random", "combined", "mined, audited", OWN)
     add("ab", (*MAIN, *MINING) if main_only else ARMS)
     add("rb", (*MAIN, *MINING) if main_only else (*MAIN, *MINING, *_RB))
     if main_only or not detailed:
         return list(arms.values())
     for budget in s.budgets:
         add("ab", ("full", "uncertain", *compared), budget)
-    add("ab", ("full", "longest", "combined", OWN), tokens=True)
+    add("ab", ("full", "longest", "combined", "mined, audited", OWN), tokens=True)
     for noise in s.noises:
         add("ab", compared, judge=f"noise {noise:g}")
     for share in (x for x in (s.noise, *s.noises) if x > 0):
         add("ab", compared, judge=f"hostile {share:g}")
-    for judge in ("recorded", "truth where recorded") if s.verdicts is not None else ():
+    for judge in ("recorded", "truth where recorded") if s.verdicts else ():
         add("ab", compared, judge=judge)
     for days in (d for d in (1, 2, 4, 7, 14, 21) if d < s.train_days):
         add("ab", ("combined",), days=days)
@@ -218,5 +231,6 @@ def plan_of(s: ProofSettings, *, main_only: bool = False, detailed: bool = True)
 
 def shipped_plan(s: ProofSettings) -> list[Arm]:
     """The arms of a rotation that are fitted as the shipped classifier, too."""
-    ways = ("base", "combined", "random", OWN)
-    return [Arm(b, way, 0 if ARMS[way] is None else s.budget, f"noise {s.noise:g}") for b in BASELINES for way in ways]
+    ways = ("base", "combined", "random", "mined, audited", "random, audited, lexicon", OWN)
+    known = [way for way in ways if s.lexicon_lines or "lexicon" not in way]
+    return [Arm(b, way, 0 if ARMS[way] is None else s.budget, f"noise {s.noise:g}") for b in BASELINES for way in known]

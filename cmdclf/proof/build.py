@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from cmdclf.classify import add_benign, add_malicious, without_hits
 from cmdclf.classify.gram_counts import CountedGrams
-from cmdclf.classify.training import RULE_HITS
+from cmdclf.classify.training import RULE_HITS, with_known
 from cmdclf.errors import StudyError
 from cmdclf.proof.arms import ARMS, Arm, Way
 from cmdclf.proof.judges import HostileJudge, NoisyJudge, ProofJudge, RecordedVerdicts
@@ -56,7 +56,8 @@ class Builder:
     """Builds the arms of one month."""
 
     month: Month
-    _of_bases: dict[Baseline, Scored] = field(default_factory=dict)
+    _of_bases: dict[tuple[Baseline, bool], Scored] = field(default_factory=dict)
+    _built: dict[Arm, Built] = field(default_factory=dict)
     _pools: dict[tuple[str, Baseline, int, bool], pa.Table] = field(default_factory=dict)
 
     def fit(self, training: pa.Table) -> CountedGrams:
@@ -69,21 +70,33 @@ class Builder:
         """(n,) log-odds of all of the month's lines by the n-gram model on TRAINING rows."""
         return np.asarray(self.fit(training).scores(self.month.counts, self.month.squares))
 
-    def of_base(self, baseline: Baseline) -> Scored:
+    def base(self, baseline: Baseline, *, lexicon: bool = False) -> pa.Table:
+        """TRAINING rows of the baseline, perhaps with the bundled lexicon's."""
+        base = self.month.bases[baseline]
+        return with_known(base, self.month.known) if lexicon else base
+
+    def of_base(self, baseline: Baseline, *, lexicon: bool = False) -> Scored:
         """`scored` of the baseline itself."""
-        if baseline not in self._of_bases:
-            self._of_bases[baseline] = self.scored(self.month.bases[baseline])
-        return self._of_bases[baseline]
+        key = baseline, lexicon
+        if key not in self._of_bases:
+            self._of_bases[key] = self.scored(self.base(baseline, lexicon=lexicon))
+        return self._of_bases[key]
 
     def build(self, arm: Arm) -> Built:
-        """Choose, have judged, add.
+        """Choose, have judged, add; an arm that is built already is not built again.
 
         Raises:
             StudyError: there are fewer candidates than the budget asks for.
         """
-        base = self.month.bases[arm.baseline]
-        if arm.way == "base":
-            return Built(arm, base)
+        if arm not in self._built:
+            self._built[arm] = self._build(arm)
+        return self._built[arm]
+
+    def _build(self, arm: Arm) -> Built:
+        base = self.base(arm.baseline)
+        if arm.way in ("base", "lexicon", "lexicon alone"):
+            alone = {"base": base, "lexicon alone": self.month.known}
+            return Built(arm, alone[arm.way] if arm.way in alone else self.base(arm.baseline, lexicon=True))
         if arm.way == "all benign":
             pool = self.pool("everything", arm.baseline)
             benign = pool.filter(pa.array([not self.month.malicious[i] for i in pool["command_id"].to_pylist()]))
@@ -99,7 +112,8 @@ class Builder:
                 remedy="Lower the budget, or give more days or larger pools",
             )
         chosen = self._audit(arm, way)
-        start = self._start(arm.baseline, chosen, judge)
+        base = self.base(arm.baseline, lexicon=way.lexicon)
+        start = self._start(base, chosen, judge)
         built = self._added(arm, start, chosen, judge)
         audited = len(chosen)
         steps = self.month.settings.rounds if way.rounds else 1
@@ -108,7 +122,7 @@ class Builder:
             share = audited + (budget - audited) * (number + 1) // steps - len(chosen)
             left = free.filter(pc.invert(pc.is_in(free["command_id"], value_set=pa.array(chosen, pa.string()))))
             if way.scored:
-                scores = self.scored(built.training) if chosen else self.of_base(arm.baseline)
+                scores = self.scored(built.training) if chosen else self.of_base(arm.baseline, lexicon=way.lexicon)
                 left = with_scores(left, expit(scores[self.month.rows(left["command_id"])]))
             selector = way.selector(self.month)
             chosen += selector.select(left, share, seed=self.month.settings.seed).to_pylist()
@@ -125,9 +139,8 @@ class Builder:
         drawn: list[str] = RandomSelector().select(table, round(arm.budget * way.audit), seed=1).to_pylist()
         return self._within_tokens(arm, drawn) if arm.tokens else drawn
 
-    def _start(self, baseline: Baseline, audited: list[str], judge: ProofJudge) -> pa.Table:
+    def _start(self, base: pa.Table, audited: list[str], judge: ProofJudge) -> pa.Table:
         """The baseline, without the rules' hits where the audit finds most of them benign and knows other attacks."""
-        base = self.month.bases[baseline]
         answers = Counter(judge.judge(audited))
         return without_hits(base) if answers["benign"] > answers["malicious"] else base
 

@@ -10,6 +10,8 @@ from cmdclf.proof.tables import arm_of
 __all__ = ["claims", "won"]
 
 Results = dict[str, Any]
+OURS = ("mined, audited", OWN)
+_MEASURES = (("auc", "AUC"), ("tpr", "TPR at FPR 1e-2"))
 
 
 def won(mine: dict[str, Any], other: dict[str, Any], measure: str) -> bool:
@@ -21,7 +23,8 @@ def claims(results: Results) -> list[str]:
     """One sentence or two for each claim of the published work and of our own."""
     both = ("ab", "rb")
     out = [_rise(results, b) for b in both] + [_against_random(results, b) for b in both]
-    out += [_scales(results), _time_split(results), *(_own(results, b) for b in both), _prices(results)]
+    out += [_scales(results), _time_split(results), *(_own(results, b, way) for b in both for way in OURS)]
+    out += [*(_mining(results, b) for b in both), _prices(results)]
     return [text for text in out if text]
 
 
@@ -80,23 +83,41 @@ def _time_split(results: Results) -> str:
     )
 
 
-def _own(results: Results, baseline: str) -> str:
-    own = arm_of(results, baseline, OWN)
+def _own(results: Results, baseline: str, way: str) -> str:
+    own = arm_of(results, baseline, way)
     others = {way: arm_of(results, baseline, way) for way in ("random", "full", "reduced", "combined")}
     known = {way: a for way, a in others.items() if a is not None}
     if own is None or not known:
         return ""
     texts = []
-    for measure, what in (("auc", "AUC"), ("tpr", "TPR at FPR 1e-2")):
-        beaten = [way for way, a in known.items() if won(own, a, measure)]
-        best = max(known, key=lambda way: known[way][measure]["mean"])
+    for measure, what in _MEASURES:
+        beaten = [other for other, a in known.items() if won(own, a, measure)]
+        best = max(known, key=lambda other: known[other][measure]["mean"])
         verdict = "disjoint from all of them" if len(beaten) == len(known) else (
             "disjoint from " + (", ".join(f"`{w}`" for w in beaten) or "none of them"))  # fmt: skip
         texts.append(
             f"{what} {own[measure]['mean']:.3f} against {known[best][measure]['mean']:.3f} of the best of them "
             f"(`{best}`), 95 % interval {verdict}"
         )
-    return f"**Ours (`{OWN}`) against random and the published arms on {baseline.upper()}:** " + "; ".join(texts) + "."
+    return f"**Ours (`{way}`) against random and the published arms on {baseline.upper()}:** " + "; ".join(texts) + "."
+
+
+def _mining(results: Results, baseline: str) -> str:
+    own, lexicon = (arm_of(results, baseline, way) for way in (OWN, "lexicon"))
+    if own is None or "to_knowing_random" not in own:
+        return ""
+    gains = {what: own["to_knowing_random"][measure] for measure, what in _MEASURES}
+    held = [what for what, gain in gains.items() if gain["ci95"][0] > 0]
+    state = "holds for " + " and ".join(held) if held else "does not hold"
+    before = ""
+    if lexicon is not None:
+        before = f" Before any label the lexicon makes {lexicon['auc']['mean']:.3f} and {lexicon['tpr']['mean']:.3f}."
+    return (
+        f"**Where {baseline.upper()} knows the lexicon, asking about the highest scores is worth more than as many "
+        f"random lines: {state}.** Paired difference: "
+        + ", ".join(f"{what} {_signed(gain)}" for what, gain in gains.items())
+        + f".{before}"
+    )
 
 
 def _prices(results: Results) -> str:

@@ -76,14 +76,19 @@ def _sections(results: Results) -> list[tuple[str, str, str, tuple[list[str], t.
         ("The published table", _published(), "arms.svg", t.published_table(results)),
         (f"{labels}: AB", _CONTROLS, "", t.controls(results, "ab")),
         (f"{labels}: RB", "", "", t.controls(results, "rb")),
+        ("What the bundled lexicon adds", _KNOWING, "", t.knowing(results)),
         ("More and fewer labels", _BUDGETS, "budgets.svg", t.budgets(results)),
         ("With the classifier that is shipped", _SHIPPED, "", t.shipped(results)),
         ("Judges that err", _wrong(results), "", t.wrong_judges(results)),
         ("Each detector alone", f"Out of {s['sample']:,} lines of each day; `full` sees all lines.", "",
          t.detectors(results)),
         ("How many days", _DAYS, "curves.svg", t.days(results)),
-        ("Another shape of the month", _SHAPE.format(varied=varied), "", t.variations(results)),
+        ("Another shape of the month", _SHAPE.format(varied=_rotations(varied)), "", t.variations(results)),
     ]  # fmt: skip
+
+
+def _rotations(number: int) -> str:
+    return "the first rotation" if number == 1 else f"the first {number} rotations"
 
 
 def _published() -> str:
@@ -105,12 +110,17 @@ rotation's lines without one lie in `pending/`, as batch files."""
 
 _CONTROLS = """Each way asks the same judge about as many lines. *Agreed rows*: malicious lines that a language
 model's recorded verdict confirms, and benign ones that none contradicts. *Tokens*: a third of the characters."""
+_KNOWING = """The lexicon's lines, malicious and benign, cost no label: a user has them with the package. `lexicon
+alone` has seen nothing of the month. The other ways train on a baseline's lines as well, and spend the same budget;
+where the audit finds that the rules' hits are mostly benign, hits that nobody confirmed leave, RB's too, as other
+attacks are known then. So the difference to random labels with the lexicon known is what mining is worth, and the rest
+is the lexicon's. No line of the test is a near-duplicate of the lexicon's."""
 _BUDGETS = (
     "The first two and the last rotation. In the last column each way may spend what the random lines cost in tokens."
 )
 _DAYS = "Candidates of the first days alone, the same number of labels; the first two and the last rotation."
 _SHAPE = """What the replay assumes most boldly: how many distinct lines the most frequent templates hold, and that
-frequent lines are mostly short. Other assumptions, on {varied} rotation(s), the first."""
+frequent lines are mostly short. Other assumptions; all figures here are means over {varied}."""
 _SHIPPED = "Trees on features and embeddings beside the n-grams, weighed by one sigmoid."
 
 

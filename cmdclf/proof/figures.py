@@ -13,7 +13,8 @@ __all__ = ["write_figures"]
 
 Results = dict[str, Any]
 _SHOWN = ("base", "reduced", "combined", "full", "coverage", "random", "random, deduplicated", "uncertain", "longest",
-          "mined, anomalies", "mined in rounds", "random, audited", OWN, "all benign")  # fmt: skip
+          "mined, anomalies", "mined in rounds", "random, audited", "mined, audited",
+          "lexicon", OWN, "all benign")  # fmt: skip
 
 
 def write_figures(results: Results, folder: Path) -> list[tuple[str, str]]:
@@ -57,7 +58,7 @@ def _budgets(results: Results) -> str:
     sizes = sorted({*s["budgets"], s["budget"]})
     figure, axes = new_figure(9.5, 3.4, 2)
     for at, (measure, title) in zip(axes, (("auc", "AUC"), ("tpr", "TPR at FPR 1e-2")), strict=True):
-        for way in ("full", "combined", "uncertain", "random", OWN):
+        for way in ("full", "combined", "uncertain", "random", "mined, audited", OWN):
             found = [(n, a) for n in sizes if (a := arm_of(results, "ab", way, n)) is not None]
             style = {"color": "C3", "lw": 2.5} if way == OWN else {"color": "0.5"} if way == "random" else {}
             values = [mean_over(a, measure, s["detailed"]) for _, a in found]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from cmdclf.proof.month import Month
-from cmdclf.proof.verdicts import read_verdicts
+from cmdclf.proof.verdicts import verdicts_on
 from cmdclf.select import lot
 
 __all__ = ["HostileJudge", "NoisyJudge", "ProofJudge", "RecordedVerdicts"]
@@ -67,12 +67,9 @@ class RecordedVerdicts:
     """
 
     def __init__(self, month: Month, *, truth: bool = False) -> None:
-        assert month.settings.verdicts is not None
-        said = read_verdicts(month.settings.verdicts)
-        rows = (month.truth[c].to_pylist() for c in ("command_id", "platform", "original_command_line"))
-        self._said = {
-            i: said[platform, line] for i, platform, line in zip(*rows, strict=True) if (platform, line) in said
-        }
+        columns = (month.truth[c].combine_chunks() for c in ("platform", "original_command_line"))
+        said = verdicts_on(month.settings.verdicts, *columns)
+        self._said = {i: v for i, v in zip(month.truth["command_id"].to_pylist(), said, strict=True) if v is not None}
         self._malicious = month.malicious if truth else None
 
     def judge(self, ids: Sequence[str]) -> list[str]:

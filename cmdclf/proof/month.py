@@ -22,10 +22,11 @@ from cmdclf.lexicon.pools import Pool
 from cmdclf.lexicon.replay import ReplaySettings, replay, truth_path, write_atomically
 from cmdclf.lexicon.split import PoolSplit, incident_test, labelled_pool, split_pool
 from cmdclf.proof.settings import ProofSettings, Shape
-from cmdclf.proof.verdicts import read_verdicts
+from cmdclf.proof.verdicts import verdicts_on
 from cmdclf.select import CANDIDATES
 from cmdclf.study.candidates import anomalous_candidates, stored_anomalies
 from cmdclf.study.config import Baseline, Data, Full, Labels, Model, Reduced, StudyConfig
+from cmdclf.study.known import lexicon_rows
 from cmdclf.study.runner import label_baselines, open_workplace
 from cmdclf.study.sieve import find_anomalies, group_anomalies, take_in_days
 from cmdclf.study.tests import Test, incident_tests, test_groups
@@ -62,6 +63,7 @@ class Month:
         w: the study's workplace, its sieves done.
         lines: command_id, platform, command_line of every line that trains or is judged, each once.
         bases: TRAINING rows of each baseline.
+        known: TRAINING rows of the bundled lexicon.
         splits: the baselines' own labels on the test days.
         test: the incident test, without near-duplicates of any line that an arm could train on.
         agreed: (n,) which test lines a recorded verdict confirms, or has not spoken on and that aren't malicious.
@@ -74,6 +76,7 @@ class Month:
     w: Workplace
     lines: pa.Table
     bases: dict[Baseline, pa.Table]
+    known: pa.Table
     splits: dict[Baseline, pa.Table]
     test: Test
     agreed: Bools
@@ -221,13 +224,14 @@ def prepare_month(
     bases, splits = label_baselines(w)
     truth = _truth(truth_path(lake))
     seen = pa.Table.from_batches(list(w.store.lines(w.train_days)))
-    test, agreed = _clean_test(w, settings, seen, bases)
+    known = lexicon_rows(w.out / "work", settings.lexicon_lines)
+    test, agreed = _clean_test(w, settings, [seen, *bases.values(), known])
     late = pa.Table.from_batches(list(w.store.lines(w.test_days)))
     keep = ["command_id", "platform", "command_line"]
-    parts = [seen, late, *bases.values(), *splits.values(), test.lines]
+    parts = [seen, late, known, *bases.values(), *splits.values(), test.lines]
     return Month(
         settings, rotation, w, _each_once(pa.concat_tables([p.select(keep).cast(_KEYS) for p in parts])),
-        bases, splits, test, agreed, truth, tuple(sorted(split.held_out)),
+        bases, known, splits, test, agreed, truth, tuple(sorted(split.held_out)),
     )  # fmt: skip
 
 
@@ -261,14 +265,12 @@ def _truth(file: Path) -> pa.Table:
     return table.append_column("malicious", pc.equal(table["label"], "malicious"))
 
 
-def _clean_test(
-    w: Workplace, settings: ProofSettings, seen: pa.Table, bases: dict[Baseline, pa.Table]
-) -> tuple[Test, Bools]:
+def _clean_test(w: Workplace, settings: ProofSettings, trained: Sequence[pa.Table]) -> tuple[Test, Bools]:
     """The incident test without near-duplicates, so that all arms of all baselines are judged on the same lines."""
     file = w.config.data.incident[0]
     test = incident_tests([file])[0]
     keys = ["command_id", "platform", "command_line"]
-    train = _each_once(pa.concat_tables([t.select(keys).cast(_KEYS) for t in (seen, *bases.values())]))
+    train = _each_once(pa.concat_tables([t.select(keys).cast(_KEYS) for t in trained]))
     threshold = max(TWIN_COSINE, w.threshold_cosine)
     keep, removed = remove_near(test.lines, w.embed(test.lines), train, w.embed(train), threshold)
     original = pq.read_table(file)["original_command_line"].combine_chunks()
@@ -287,15 +289,14 @@ def _clean_test(
 
 def _agreed(settings: ProofSettings, test: Test, original: pa.StringArray) -> Bools:
     """Which rows a verdict confirms; benign rows without one count as confirmed."""
-    if settings.verdicts is None:
+    if not settings.verdicts:
         return np.ones(test.lines.num_rows, bool)
-    said = read_verdicts(settings.verdicts)
     bad = test.labels == 1
-    keys = zip(test.lines["platform"].to_pylist(), original.to_pylist(), strict=True)
+    said = verdicts_on(settings.verdicts, test.lines["platform"].combine_chunks(), original)
     return np.array(
         [
-            said.get(key, "" if malicious else "benign") == ("malicious" if malicious else "benign")
-            for key, malicious in zip(keys, bad, strict=True)
+            (verdict or ("" if malicious else "benign")) == ("malicious" if malicious else "benign")
+            for verdict, malicious in zip(said, bad, strict=True)
         ],
         bool,
     )

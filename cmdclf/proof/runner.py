@@ -28,6 +28,7 @@ from cmdclf.proof.pending import write_pending
 from cmdclf.proof.settings import ProofSettings, Shape
 from cmdclf.proof.shipped import Shipped
 from cmdclf.proof.summary import Part, summarise
+from cmdclf.proof.verdicts import verdicts_hash
 from cmdclf.study.candidates import stored_anomalies
 from cmdclf.study.cautions import tell
 from cmdclf.study.curves import anomaly_curves
@@ -36,8 +37,6 @@ from cmdclf.study.workplace import content_hash, settings_hash
 
 __all__ = ["prove"]
 
-#: The share of the rotations that a variation of the month is run on: the first so many.
-_VARIED_ROTATIONS = 1
 SHIPPED = "shipped"
 
 
@@ -51,6 +50,11 @@ class _Task:
     @property
     def name(self) -> str:
         return f"{SHIPPED} | {self.arm.name}" if self.shipped else self.arm.name
+
+    @property
+    def recorded(self) -> bool:
+        """Whether its judge is a file of verdicts."""
+        return "recorded" in self.arm.judge
 
     @property
     def version(self) -> tuple[int, ...]:
@@ -81,7 +85,7 @@ def prove(settings: ProofSettings, out: str | Path, *, progress: bool = True) ->
         )
     parts: list[Part] = []
     for shape in (s.usual, *s.shapes):
-        rotations = s.rotations if shape == s.usual else min(_VARIED_ROTATIONS, s.rotations)
+        rotations = s.rotations if shape == s.usual else s.varied
         parts += [
             _rotation(s, pool, folder / _folder(s, rotation, shape), rotation, shape, progress)
             for rotation in range(rotations)
@@ -105,12 +109,13 @@ def _rotation(s: ProofSettings, pool: Pool, out: Path, rotation: int, shape: Sha
     month = prepare_month(s, pool, out, rotation, shape, progress=progress)
     with closing(month.w.store):
         builder, judged, shipped = Builder(month), Judged(month), Shipped(month)
-        key = _month_key(month)
+        key, said = _month_key(month), verdicts_hash(s.verdicts)
         scores: dict[str, npt.NDArray[np.float32]] = {}
         figures: dict[str, dict[str, Any]] = {}
         with Progress(f"rotation {rotation}, arms", len(tasks), unit="arms", enabled=progress) as shown:
             for task in tasks:
-                name = settings_hash(key, task.name, *task.version, GRAMS_VERSION, FEATURE_VERSION)
+                spoken = said if task.recorded else ""
+                name = settings_hash(key, task.name, *task.version, spoken, GRAMS_VERSION, FEATURE_VERSION)
                 file = out / "arms" / f"{name}.npz"
                 held = _kept(file)
                 if held is None:
@@ -118,7 +123,7 @@ def _rotation(s: ProofSettings, pool: Pool, out: Path, rotation: int, shape: Sha
                     _keep(file, *held)
                 scores[task.name], figures[task.name] = held
                 shown.update()
-        if usual and rotation == 0 and s.verdicts is not None:
+        if usual and rotation == 0 and s.verdicts:
             write_pending(month, builder, out.parent / "pending", OWN)
         return Part(
             rotation=rotation, shape=shape, labels=month.test.labels, groups=month.groups, agreed=month.agreed,
@@ -158,9 +163,9 @@ def _month_key(month: Month) -> str:
     s, w = month.settings, month.w
     return settings_hash(
         w.data_hash(w.train_days + w.test_days), {b: content_hash(t) for b, t in month.bases.items()},
-        {b: content_hash(t) for b, t in month.splits.items()}, content_hash(month.test.lines), month.agreed.tolist(),
-        w.config.full, w.config.reduced, w.threshold_cosine, w.embedder.name, w.config.model.max_iter,
-        s.rounds, s.weight, s.seed, s.verdicts,
+        {b: content_hash(t) for b, t in month.splits.items()},
+        content_hash(month.test.lines), content_hash(month.known), w.config.full, w.config.reduced,
+        w.threshold_cosine, w.embedder.name, w.config.model.max_iter, s.rounds, s.weight, s.seed,
     )  # fmt: skip
 
 
@@ -184,6 +189,7 @@ def _about(month: Month) -> dict[str, Any]:
         "anomalies": month.undeduplicated.num_rows,
         "representatives": month.published.num_rows,
         "groups": int(np.sum(month.everything["representative"].to_numpy())),
+        "lexicon": {"rows": month.known.num_rows, "malicious": int(month.known["label"].to_numpy().sum())},
         "rule_hits": len(hits),
         "rule_precision": float(np.mean([month.malicious[i] for i in hits])) if hits else None,
         "bases": {b: {"rows": t.num_rows, "malicious": int(t["label"].to_numpy().sum())}

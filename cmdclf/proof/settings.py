@@ -32,7 +32,7 @@ class ProofSettings:
 
     Attributes:
         pools: labelled Parquet files (see `ParquetPool`).
-        verdicts: recorded verdicts on lines of the pools (process_command_line, platform, verdict); None: none.
+        verdicts: files of recorded verdicts on lines of the pools (see `read_verdicts`); a later one counts more.
         rotations: how many disjoint parts of the sources are held out in turn; each is a month of its own.
         train_days, test_days: of the replayed month.
         per_day: events of each day.
@@ -46,13 +46,16 @@ class ProofSettings:
         rounds: of mining in rounds.
         weight: of a line that a judge called benign.
         shares: other values of `share_top`, for the arms that matter.
+        varied: the first so many rotations have such months.
         any_length: for these arms also a month whose frequent lines are as long as any.
+        lexicon_lines: lines of each of the bundled lexicon's templates that some arms know from the start; 0: no such
+            arms.
         seed: of splits, draws and resamples.
         bootstrap: resamples.
     """
 
     pools: tuple[Path, ...]
-    verdicts: Path | None = None
+    verdicts: tuple[Path, ...] = ()
     rotations: int = 5
     train_days: int = 28
     test_days: int = 21
@@ -68,7 +71,9 @@ class ProofSettings:
     rounds: int = 4
     weight: float = 1.0
     shares: tuple[float, ...] = (0.09, 0.77)
+    varied: int = 2
     any_length: bool = True
+    lexicon_lines: int = 1
     seed: int = 0
     bootstrap: int = 1000
 
@@ -78,7 +83,7 @@ class ProofSettings:
         Raises:
             StudyError: one of them is impossible; it names the setting and the remedy.
         """
-        for file in (*self.pools, *([self.verdicts] if self.verdicts else [])):
+        for file in (*self.pools, *self.verdicts):
             if not Path(file).is_file():
                 raise StudyError("there is no such file", file=file, remedy="Check the path")
         rules: tuple[tuple[str, bool, str], ...] = (
@@ -100,6 +105,8 @@ class ProofSettings:
                 len({self.share_top, *self.shares}) == 1 + len(self.shares),
                 f"Name each once, and not the usual one (share_top = {self.share_top:g})",
             ),
+            ("varied", 0 <= self.varied <= self.rotations, "It counts rotations"),
+            ("lexicon_lines", self.lexicon_lines >= 0, "1 is enough; 0 leaves out the arms that know the lexicon"),
             ("bootstrap", self.bootstrap >= 20, "1000 is usual"),
         )
         for name, good, remedy in rules:
@@ -141,5 +148,5 @@ class ProofSettings:
         plain = dataclasses.asdict(self)
         plain["pools"] = [Path(p).name for p in self.pools]
         plain["detailed"] = self.detailed
-        plain["verdicts"] = self.verdicts and Path(self.verdicts).name
+        plain["verdicts"] = [Path(p).name for p in self.verdicts]
         return {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items()}

@@ -109,8 +109,8 @@ def _arm(name: str, parts: Sequence[Part], drawn: dict[str, _Drawn]) -> dict[str
     out: dict[str, Any] = {measure: _figure(values) for measure, values in mine.values.items()}
     out["of_rotations"] = [parts[at].rotation for at in mine.parts]
     base = next(other for other in drawn if other.startswith(_base(name)))
-    for key, against in (("to_random", _control(name)), ("to_base", base)):
-        if against != name and against in drawn:
+    for key, against in (("to_random", _control(name)), ("to_knowing_random", _knowing(name)), ("to_base", base)):
+        if against not in ("", name) and against in drawn:
             common = [at for at in mine.parts if at in drawn[against].parts]
             out[key] = {
                 measure: _difference(mine.of(measure, common), drawn[against].of(measure, common))
@@ -140,6 +140,15 @@ def _control(name: str) -> str:
     if parts[at] == "base":
         return name
     return " | ".join([*parts[:at], "random", *[p for p in parts[at + 1 :] if p != "tokens" and "days" not in p]])
+
+
+def _knowing(name: str) -> str:
+    """Where the arm knows the bundled lexicon: the arm that knows it too, and spends the same budget at random."""
+    parts = name.split(" | ")
+    at = 2 if parts[0] == "shipped" else 1
+    if not parts[at].endswith(", lexicon"):
+        return ""
+    return " | ".join([*parts[:at], "random, audited, lexicon", *parts[at + 1 :]])
 
 
 def _base(name: str) -> str:

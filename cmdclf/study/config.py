@@ -88,7 +88,10 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Baselines and classifier: what counts as a label, and which arm is exported."""
+    """Baselines and classifier: what counts as a label, and which arm is exported.
+
+    The mined arm also learns from `lexicon_lines` lines of each of the bundled lexicon's templates.
+    """
 
     rules: str = "baseline"
     labelled: tuple[Path, ...] = ()
@@ -97,6 +100,7 @@ class Model:
     max_benign: int = 10_000
     max_malicious: int = 10_000
     added_weight: float = 1.0
+    lexicon_lines: int = 1
     max_iter: int = 200
     learning_rate: float = 0.05
     max_leaf_nodes: int = 8
@@ -268,6 +272,7 @@ def _check(c: StudyConfig, reader: _Reader) -> None:
     need(c.labels.rounds >= 1, "labels.rounds must be at least 1", "One round asks for the whole budget at once")
     need(0 <= c.labels.noise <= 1, "labels.noise must be between 0 and 1", "It is the share of verdicts to flip")
     need(0 <= c.labels.audit < 1, "labels.audit must be at least 0 and below 1", "It is a share of the budget")
+    need(c.model.lexicon_lines >= 0, "model.lexicon_lines must not be negative", "0: the mined arm starts without it")
     need(c.labels.mined_pool >= 0, "labels.mined_pool must not be negative", "0 looks at the anomalies alone")
     need(c.bootstrap >= 1, "study.bootstrap must be at least 1", "1000 is usual")
     for section, keys in _AT_LEAST_ONE.items():

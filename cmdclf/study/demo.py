@@ -54,6 +54,7 @@ budget = 500
 
 [model]
 labelled = "labelled.parquet"
+lexicon_lines = 0       # usually 1, but this month is made from the lexicon: the mined arm would know the answers
 """
 
 

@@ -1,4 +1,4 @@
-"""Our own arm: audit the rules, then ask about what the classifier of the moment calls most malicious, in rounds.
+"""Our own arm: know the lexicon, audit the rules, then ask in rounds about what the classifier calls most malicious.
 
 Why so: `docs/RESULTS.md`, where this arm stands beside the published ones and a dozen controls.
 """
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from cmdclf.classify import add_benign, add_malicious, without_hits
 from cmdclf.classify.grams import GRAMS_VERSION
-from cmdclf.classify.training import RULE_HITS
+from cmdclf.classify.training import RULE_HITS, with_known
 from cmdclf.dedup import near_duplicates
 from cmdclf.features import FEATURE_VERSION
 from cmdclf.labels import Judge
@@ -22,6 +22,7 @@ from cmdclf.select import CANDIDATES, MinedSelector, RandomSelector
 from cmdclf.study.candidates import random_candidates, with_scores
 from cmdclf.study.fitted import LineReads, fit_ranker
 from cmdclf.study.judges import ask, verdicts_on
+from cmdclf.study.known import lexicon_rows
 from cmdclf.study.workplace import Workplace, content_hash, kept, settings_hash
 
 __all__ = ["mine"]
@@ -36,10 +37,11 @@ def mine(
 ) -> tuple[pa.Table, list[str], list[str]]:
     """(TRAINING rows, the command_ids asked about, their verdicts).
 
-    Of the budget a share (`labels.audit`) goes to random hits of the rules, one of each near-duplicate group. Where the
-    judge calls most of them benign, and attacks are known without the rules, hits that nobody confirmed leave the
-    training set. The rest asks, in rounds with retraining, about the highest scores among the anomalies and a draw of
-    the distinct lines (`labels.mined_pool`), one of each group. What is malicious is added as well.
+    The bundled lexicon's lines train it as well (`model.lexicon_lines` of each template). Of the budget a share
+    (`labels.audit`) goes to random hits of the rules, one of each near-duplicate group. Where the judge calls most of
+    them benign, and attacks are known without the rules, hits that nobody confirmed leave the training set. The rest
+    asks, in rounds with retraining, about the highest scores among the anomalies and a draw of the distinct lines
+    (`labels.mined_pool`), one of each group. What is malicious is added as well.
 
     Args:
         w: the study.
@@ -58,6 +60,7 @@ def mine(
                    lambda: _audit(w, hits, round(labels.budget * labels.audit), seed))  # fmt: skip
     verdicts = _asked(w, judge, chosen)
     answers = Counter(verdicts)
+    base = with_known(base, lexicon_rows(w.out / "work", w.config.model.lexicon_lines))
     start = without_hits(base) if answers["benign"] > answers["malicious"] else base
     training = _with_verdicts(w, start, chosen, verdicts)
     settled = start["command_id"].combine_chunks()

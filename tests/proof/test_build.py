@@ -22,7 +22,19 @@ def _ids(table):
 
 
 @pytest.mark.parametrize(
-    "way", ["full", "combined", "random", "matched", "uncertain", "coverage", "mined", "mined in rounds", OWN]
+    "way",
+    [
+        "full",
+        "combined",
+        "random",
+        "matched",
+        "uncertain",
+        "coverage",
+        "mined",
+        "mined in rounds",
+        "mined, audited",
+        OWN,
+    ],
 )
 @pytest.mark.parametrize("baseline", ["ab", "rb"])
 def test_the_budget_is_kept_and_nothing_is_asked_twice_or_has_a_label_already(builder, month, way, baseline):
@@ -130,6 +142,31 @@ def test_all_benign_knows_every_benign_line_that_the_baseline_lacks(builder, mon
     assert set(built.chosen) == lines - _ids(month.bases["ab"])
 
 
+def test_who_knows_the_lexicon_trains_on_its_lines_beside_the_baseline_s(builder, month, known):
+    base = _ids(month.bases["rb"])
+    whole = builder.build(Arm("rb", "lexicon", 0, USUAL)).training
+    assert _ids(whole) == base | _ids(known)
+    alone = builder.build(Arm("rb", "lexicon alone", 0, USUAL))
+    assert alone.chosen == []
+    assert alone.training.equals(known)
+    own = builder.build(Arm("rb", OWN, 20, USUAL)).training
+    assert _ids(known) <= _ids(own)
+    assert len(own) == len(_ids(own))
+
+
+def test_rb_s_hits_leave_only_where_the_lexicon_knows_attacks(builder, month, known):
+    assert sum(known["label"].to_pylist()) >= training.LEAST_MALICIOUS
+    for way, stay in (("mined, audited", True), (OWN, False)):
+        built = builder.build(Arm("rb", way, 40, USUAL))
+        assert (RULE_HITS in set(built.training["source"].to_pylist())) is stay
+
+
+def test_without_lines_of_the_lexicon_no_arm_knows_it(small):
+    bare = dataclasses.replace(small, lexicon_lines=0)
+    ways = {arm.way for plan in (plan_of(bare), shipped_plan(bare)) for arm in plan}
+    assert ways == {way for way in ARMS if "lexicon" not in way}
+
+
 def test_the_baseline_asks_about_nothing(builder, month):
     built = builder.build(Arm("rb", "base", 0, USUAL))
     assert built.chosen == []
@@ -160,5 +197,5 @@ def test_a_plan_names_each_arm_once_and_its_variation_is_a_part_of_it(small):
     assert {a.name for a in shipped_plan(small)} < set(plan)
     judges = {a.judge for a in plan_of(small)}
     assert judges == {"noise 0.01", "noise 0", "hostile 0.01", "recorded", "truth where recorded"}
-    silent = plan_of(dataclasses.replace(small, verdicts=None))
+    silent = plan_of(dataclasses.replace(small, verdicts=()))
     assert {a.judge for a in silent} == judges - {"recorded", "truth where recorded"}

@@ -16,7 +16,8 @@ from cmdclf.lexicon.pools import ParquetPool
 from cmdclf.proof import month as month_module
 from cmdclf.proof import prove, runner
 from cmdclf.proof.month import prepare_month
-from cmdclf.proof.verdicts import read_verdicts
+from cmdclf.proof.verdicts import read_verdicts, verdicts_hash, verdicts_on
+from cmdclf.telemetry import command_ids
 
 
 class Killed(BaseException):
@@ -137,6 +138,8 @@ def test_a_month_with_other_settings_in_the_same_folder_is_made_anew(small, tmp_
         ({"shares": (0.45,)}, "shares = (0.45,)"),
         ({"shares": (0.1, 0.1)}, "shares = (0.1, 0.1)"),
         ({"bootstrap": 19}, "bootstrap = 19"),
+        ({"varied": 3}, "varied = 3"),
+        ({"lexicon_lines": -1}, "lexicon_lines = -1"),
     ],
 )
 def test_an_impossible_setting_is_named_with_a_remedy(small, tmp_path, change, named):
@@ -154,9 +157,9 @@ def test_a_budget_that_no_month_can_fill_is_named(month, builder):
 
 
 def test_faulty_verdicts_are_named(tmp_path, small):
-    file = tmp_path / "verdicts.parquet"
+    file = tmp_path / "said.parquet"
     with pytest.raises(StudyError, match="no such file"):
-        prove(dataclasses.replace(small, verdicts=file), tmp_path / "out", progress=False)
+        prove(dataclasses.replace(small, verdicts=(*small.verdicts, file)), tmp_path / "out", progress=False)
     file.write_bytes(b"no Parquet")
     with pytest.raises(StudyError, match="not a readable Parquet file") as caught:
         read_verdicts(file)
@@ -164,3 +167,32 @@ def test_faulty_verdicts_are_named(tmp_path, small):
     pq.write_table(pa.table({"platform": ["linux"], "verdict": ["benign"]}), file)
     with pytest.raises(StudyError, match="the column 'process_command_line' is missing"):
         read_verdicts(file)
+    pq.write_table(pa.table({"command_id": ["0" * 32]}), file)
+    with pytest.raises(StudyError, match="the column 'verdict' is missing"):
+        read_verdicts(file)
+
+
+def test_verdicts_are_known_by_their_lines_or_by_ids_alone_and_the_last_one_counts(tmp_path):
+    line = pa.array(["id", "ls", "id", "ps", None], pa.string())
+    platform = pa.array(["linux", "linux", "macos", "linux", "linux"])
+    lines, ids = tmp_path / "lines.parquet", tmp_path / "ids.parquet"
+    said = ["benign", "unsure", "malicious"]
+    pq.write_table(
+        pa.table({"platform": ["linux"] * 3, "process_command_line": ["id", "ls", "id"], "verdict": said}), lines
+    )
+    assert verdicts_on([lines], platform, line) == ["malicious", "unsure", None, None, None]
+    pq.write_table(
+        pa.table({"command_id": command_ids(platform, line.fill_null(""))[1:4], "verdict": ["benign"] * 3}), ids
+    )
+    assert verdicts_on([lines, ids], platform, line) == ["malicious", "benign", "benign", "benign", None]
+    assert verdicts_on([], platform, line) == [None] * 5
+    assert len({verdicts_hash(files) for files in ((), (lines,), (ids,), (lines, ids), (ids, lines))}) == 5
+
+
+def test_other_verdicts_refit_the_arms_that_they_judge_and_no_other(small, proved, fitted, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(proved, out)
+    file = tmp_path / "more.parquet"
+    pq.write_table(pa.table({"command_id": ["0" * 32], "verdict": ["benign"]}), file)
+    prove(dataclasses.replace(small, verdicts=(*small.verdicts, file)), out, progress=False)
+    assert fitted[0] == ["ab | combined | 20 | recorded"] * small.rotations

@@ -11,7 +11,7 @@ from cmdclf.classify import auc
 from cmdclf.proof.cautions import warnings_of
 from cmdclf.proof.runner import _folder
 from cmdclf.proof.settings import ProofSettings, Shape
-from cmdclf.proof.summary import Part, _base, _control, summarise
+from cmdclf.proof.summary import Part, _base, _control, _knowing, summarise
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,20 @@ from cmdclf.proof.summary import Part, _base, _control, summarise
 def test_an_arm_is_compared_with_its_own_base_and_the_random_arm_of_its_budget_and_judge(arm, control, base):
     assert _control(arm) == control
     assert _base(arm) == base
+
+
+@pytest.mark.parametrize(
+    ("arm", "control"),
+    [
+        ("ab | mined, audited, lexicon | 20 | noise 0", "ab | random, audited, lexicon | 20 | noise 0"),
+        ("shipped | rb | combined, audited, lexicon | 20 | recorded",
+         "shipped | rb | random, audited, lexicon | 20 | recorded"),
+        ("ab | mined, audited | 20 | noise 0", ""),
+        ("shipped | ab | lexicon | 0 | noise 0", ""),
+    ],
+)  # fmt: skip
+def test_an_arm_that_knows_the_lexicon_is_compared_with_random_labels_that_do_too(arm, control):
+    assert _knowing(arm) == control
 
 
 FIGURES = {"time_split_auc": 0.9, "late_fpr": 0.1, "alerts_a_day": 10, "late_tpr": 0.5, "asked": 20, "tokens": 100,
@@ -55,7 +69,7 @@ def _part(rotation, shift, share_top=0.45, figures=FIGURES, agreed=None):
 
 @pytest.fixture
 def settings():
-    return ProofSettings((), rotations=2, shares=(), any_length=False, bootstrap=50, budget=20)
+    return ProofSettings((), rotations=2, shares=(), any_length=False, varied=0, bootstrap=50, budget=20)
 
 
 def test_means_are_over_rotations_and_wins_count_them(settings):

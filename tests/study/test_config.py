@@ -88,6 +88,7 @@ def test_arms_keep_their_order_whatever_the_file_says(folder):
         (("[data]", "[study]\nbootstrap = 0\n[data]"), "study.bootstrap"),
         (("[data]", "[study]\nname = 5\n[data]"), "study.name"),
         (("[labels]", "[full]\ntop_k = 0\n[labels]"), "full.top_k"),
+        (("[labels]", "[model]\nlexicon_lines = -1\n[labels]"), "model.lexicon_lines"),
         (("[labels]", "[reduced]\nn_components = 0\n[labels]"), "reduced.n_components"),
         (("[data]", "[study]\nthreshold_cosine = 1.5\n[data]"), "threshold_cosine"),
         (("[data]", "[data"), "not valid TOML"),

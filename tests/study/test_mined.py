@@ -93,6 +93,29 @@ def test_hits_stay_where_most_are_malicious(mined, monkeypatch):
     assert _hits(rows) == _hits(base) - set(said)
 
 
+def test_who_knows_the_lexicon_trains_on_it_and_does_without_the_hits_of_rb(place, monkeypatch):
+    w, bases, anomalies, reads = place
+    known = training.known_from(
+        pa.table({"command_line": [f"tool-{n} --run" for n in range(300)], "platform": ["linux"] * 300,
+                  "label": ["malicious", "benign", "malicious"] * 100}), source="lexicon",
+    )  # fmt: skip
+    monkeypatch.setattr(mined_module, "lexicon_rows", lambda folder, lines: known.slice(0, known.num_rows * lines))
+    monkeypatch.setattr(mined_module, "verdicts_on", lambda store, judge, ids: ["benign"] * len(ids))
+    for lines in (0, 1):
+        labels = dataclasses.replace(w.config.labels, budget=20, audit=0.2)
+        config = dataclasses.replace(
+            w.config, labels=labels, model=dataclasses.replace(w.config.model, lexicon_lines=lines)
+        )
+        other = dataclasses.replace(w, config=config)
+        rows, chosen, _ = mine(other, bases["rb"], 0, anomalies, reads, make_judge(labels))
+        assert len(chosen) == 20
+        assert (_hits(rows) == set()) is bool(lines)
+        held = rows.filter(pc.equal(rows["source"], "lexicon"))
+        assert held.num_rows == 300 * lines
+        assert sum(held["label"].to_pylist()) == 200 * lines
+        assert not set(held["command_id"].to_pylist()) & set(chosen)
+
+
 def test_no_two_lines_of_one_group_are_asked_about_in_rounds(place, mined):
     w = place[0]
     _, said, _ = mined(budget=30, audit=0.0, rounds=3)
