@@ -156,6 +156,8 @@ _LIMITS = f"""- The pools are documents, scripts and emulation plans, not teleme
   its own column.
 - The rules' precision is what it is on these pools (see the last table). Where an estate's rules are better, RB and
   AB start higher and the audit of `{OWN}` gains less.
+- The lexicon was written with knowledge of public attack tools and documents, which pools may come from too. Lines like
+  its own are not in the test, but on incidents of one's own it may be worth less than here.
 - Intervals resample lines of the sources at hand; they don't say what other sources would give. The single rotations
   do, a little.
 

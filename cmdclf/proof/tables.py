@@ -152,7 +152,8 @@ def wrong_judges(results: Results) -> tuple[list[str], Rows]:
         for way in ways:
             a = arm_of(results, "ab", way, judge=judge)
             answered = _asked(a) - a["verdicts"].get("pending", 0) if a else 0
-            cells.append(f"{_pair(results, a)} ({answered:,} of {_asked(a):,} answered)" if a else "–")
+            passed = f", {number(a['wrong'], 0)} malicious ones passed" if a else ""
+            cells.append(f"{_pair(results, a)} ({answered:,} of {_asked(a):,} answered{passed})" if a else "–")
         if any(c != "–" for c in cells):
             rows.append([about, *cells])
     return head, rows
