@@ -164,8 +164,8 @@ def add_malicious(base: pa.Table, lines: pa.Table, *, source: str, weight: float
     return _unique(pa.concat_tables([base.filter(pc.invert(known)).cast(TRAINING), _rows(lines, 1, source, weight)]))
 
 
-#: Malicious lines that must be known without the rules before their hits may leave a training set: the regex baseline
-#: knows no other attacks, and stays as it is.
+#: Malicious lines that must be known without the rules before their hits may leave a training set: by itself the regex
+#: baseline knows no other attacks, and stays as it is.
 LEAST_MALICIOUS = 100
 
 

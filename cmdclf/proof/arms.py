@@ -19,7 +19,9 @@ from cmdclf.select import (
 )
 from cmdclf.study.config import Baseline
 
-__all__ = ["ARMS", "DETECTORS", "KNOWING", "MAIN", "MINING", "OWN", "Arm", "Way", "plan_of", "shipped_plan"]
+__all__ = [
+    "ARMS", "DETECTORS", "KNOWING", "MAIN", "MINING", "OWN", "Arm", "Way", "judged_ways", "plan_of", "shipped_plan",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,11 @@ class Arm:
         return " | ".join([self.baseline, self.way, str(self.budget), self.judge, *extra])
 
 
+def judged_ways(s: ProofSettings) -> list[str]:
+    """The ways that are tried with other judges, too."""
+    return ["random", "combined", "mined, audited", *([OWN] if s.lexicon_lines else [])]
+
+
 def plan_of(s: ProofSettings, *, main_only: bool = False, detailed: bool = True) -> list[Arm]:
     """Every arm of a rotation, each once, in the order in which they are fitted.
 
@@ -210,13 +217,13 @@ def plan_of(s: ProofSettings, *, main_only: bool = False, detailed: bool = True)
             arm = Arm(baseline, way, 0 if ARMS[way] is None else budget, judge, **more)
             arms.setdefault(arm.name, arm)
 
-    compared = ("random", "combined", "mined, audited", OWN)
+    compared = judged_ways(s)
     add("ab", (*MAIN, *MINING) if main_only else ARMS)
     add("rb", (*MAIN, *MINING) if main_only else (*MAIN, *MINING, *_RB))
     if main_only or not detailed:
         return list(arms.values())
     for budget in s.budgets:
-        add("ab", ("full", "uncertain", *compared), budget)
+        add("ab", ("full", "uncertain", "random, audited, lexicon", *compared), budget)
     add("ab", ("full", "longest", "combined", "mined, audited", OWN), tokens=True)
     for noise in s.noises:
         add("ab", compared, judge=f"noise {noise:g}")

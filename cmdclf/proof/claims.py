@@ -99,7 +99,9 @@ def _own(results: Results, baseline: str, way: str) -> str:
             f"{what} {own[measure]['mean']:.3f} against {known[best][measure]['mean']:.3f} of the best of them "
             f"(`{best}`), 95 % interval {verdict}"
         )
-    return f"**Ours (`{way}`) against random and the published arms on {baseline.upper()}:** " + "; ".join(texts) + "."
+    beside = ", which do not train on the lexicon," if way == OWN else ""
+    about = f"Ours (`{way}`) against random and the published arms{beside} on {baseline.upper()}"
+    return f"**{about}:** " + "; ".join(texts) + "."
 
 
 def _mining(results: Results, baseline: str) -> str:
@@ -121,15 +123,22 @@ def _mining(results: Results, baseline: str) -> str:
 
 
 def _prices(results: Results) -> str:
-    base, own, all_ = (arm_of(results, "ab", way) for way in ("base", OWN, "all benign"))
+    base, own, all_ = (arm_of(results, "ab", way) for way in ("base", "mined, audited", "all benign"))
     if base is None or own is None or all_ is None:
         return ""
     return (
         f"**False alerts a day at 50 million events, where nine tenths of the incident lines alert:** AB "
-        f"{base['alerts_a_day']:,.0f}, with `{OWN}` {own['alerts_a_day']:,.0f}. Labelling every benign line "
+        f"{base['alerts_a_day']:,.0f}, with `mined, audited` {own['alerts_a_day']:,.0f}. Labelling every benign line "
         f"({all_['asked']:,.0f}) gives {all_['alerts_a_day']:,.0f} and AUC {all_['auc']['mean']:.3f}; "
-        f"{own['asked']:,.0f} lines so chosen {own['auc']['mean']:.3f}."
+        f"{own['asked']:,.0f} lines so chosen {own['auc']['mean']:.3f}{_priced(results)}."
     )
+
+
+def _priced(results: Results) -> str:
+    own = arm_of(results, "ab", OWN)
+    if own is None:
+        return ""
+    return f"; with the lexicon known as well {own['alerts_a_day']:,.0f} and {own['auc']['mean']:.3f}"
 
 
 def _signed(figure: dict[str, Any]) -> str:

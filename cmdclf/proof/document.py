@@ -109,12 +109,14 @@ rotation's lines without one lie in `pending/`, as batch files."""
 
 
 _CONTROLS = """Each way asks the same judge about as many lines. *Agreed rows*: malicious lines that a language
-model's recorded verdict confirms, and benign ones that none contradicts. *Tokens*: a third of the characters."""
+model's recorded verdict (of the first file) confirms, and benign ones that it calls neither malicious nor unsure.
+*Tokens*: a third of the characters. *Called malicious*: of a month's answers, right or wrong."""
 _KNOWING = """The lexicon's lines, malicious and benign, cost no label: a user has them with the package. `lexicon
-alone` has seen nothing of the month. The other ways train on a baseline's lines as well, and spend the same budget;
-where the audit finds that the rules' hits are mostly benign, hits that nobody confirmed leave, RB's too, as other
-attacks are known then. So the difference to random labels with the lexicon known is what mining is worth, and the rest
-is the lexicon's. No line of the test is a near-duplicate of the lexicon's."""
+alone` has seen nothing of the month; `+ lexicon` has both and asks nobody. The ways below them spend the budget, too;
+where their audit finds that the rules' hits are mostly benign, hits that nobody confirmed leave, RB's as well, as other
+attacks are known then. So `+ lexicon` less the baseline is what the lexicon gives, random labels with the lexicon known
+less that what the audit and any labels add, and the difference to those what choosing adds. No line of the test is a
+near-duplicate of a line of the lexicon that was trained on."""
 _BUDGETS = (
     "The first two and the last rotation. In the last column each way may spend what the random lines cost in tokens."
 )
@@ -156,8 +158,8 @@ _LIMITS = f"""- The pools are documents, scripts and emulation plans, not teleme
   its own column.
 - The rules' precision is what it is on these pools (see the last table). Where an estate's rules are better, RB and
   AB start higher and the audit of `{OWN}` gains less.
-- The lexicon was written with knowledge of public attack tools and documents, which pools may come from too. Lines like
-  its own are not in the test, but on incidents of one's own it may be worth less than here.
+- The lexicon was written with knowledge of public attack tools and documents, which pools may come from too.
+  Near-duplicates of its lines are not in the test, but on incidents of one's own it may be worth less than here.
 - Intervals resample lines of the sources at hand; they don't say what other sources would give. The single rotations
   do, a little.
 

@@ -61,9 +61,8 @@ class RecordedVerdicts:
 
     Args:
         month: its truth joins a replayed line to the pool's own.
-        spoken: with `truth`, lines that have a verdict are answered by the truth instead: what is left between both
-            is what the verdicts' errors cost.
-        truth: see above.
+        truth: lines that have a verdict are answered by the truth instead: what is left between both is what the
+            verdicts' errors cost.
     """
 
     def __init__(self, month: Month, *, truth: bool = False) -> None:

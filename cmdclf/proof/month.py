@@ -292,7 +292,7 @@ def _agreed(settings: ProofSettings, test: Test, original: pa.StringArray) -> Bo
     if not settings.verdicts:
         return np.ones(test.lines.num_rows, bool)
     bad = test.labels == 1
-    said = verdicts_on(settings.verdicts, test.lines["platform"].combine_chunks(), original)
+    said = verdicts_on(settings.verdicts[:1], test.lines["platform"].combine_chunks(), original)
     return np.array(
         [
             (verdict or ("" if malicious else "benign")) == ("malicious" if malicious else "benign")

@@ -19,7 +19,7 @@ from cmdclf.errors import StudyError
 from cmdclf.features import FEATURE_VERSION
 from cmdclf.lexicon.pools import ParquetPool, Pool
 from cmdclf.progress import Progress
-from cmdclf.proof.arms import OWN, Arm, plan_of, shipped_plan
+from cmdclf.proof.arms import Arm, judged_ways, plan_of, shipped_plan
 from cmdclf.proof.build import Builder
 from cmdclf.proof.cautions import warnings_of
 from cmdclf.proof.measure import Judged
@@ -124,7 +124,7 @@ def _rotation(s: ProofSettings, pool: Pool, out: Path, rotation: int, shape: Sha
                 scores[task.name], figures[task.name] = held
                 shown.update()
         if usual and rotation == 0 and s.verdicts:
-            write_pending(month, builder, out.parent / "pending", OWN)
+            write_pending(month, builder, out.parent / "pending", judged_ways(s))
         return Part(
             rotation=rotation, shape=shape, labels=month.test.labels, groups=month.groups, agreed=month.agreed,
             kinds=np.array([k or "" for k in month.test.lines["benign_group"].to_pylist()], object),

@@ -32,7 +32,8 @@ class ProofSettings:
 
     Attributes:
         pools: labelled Parquet files (see `ParquetPool`).
-        verdicts: files of recorded verdicts on lines of the pools (see `read_verdicts`); a later one counts more.
+        verdicts: files of recorded verdicts on lines of the pools (see `read_verdicts`); a later one counts more. The
+            first also says which lines of the test are agreed: others may be of what arms asked about, no fair sample.
         rotations: how many disjoint parts of the sources are held out in turn; each is a month of its own.
         train_days, test_days: of the replayed month.
         per_day: events of each day.
@@ -132,6 +133,8 @@ class ProofSettings:
     @property
     def shapes(self) -> tuple[Shape, ...]:
         """Other shapes."""
+        if not self.varied:
+            return ()
         long = (Shape(self.share_top, short_head=False),) if self.any_length else ()
         return (*(Shape(share) for share in self.shares), *long)
 

@@ -71,8 +71,8 @@ def published_table(results: Results) -> tuple[list[str], Rows]:
 def controls(results: Results, baseline: str) -> tuple[list[str], Rows]:
     """Every way to spend the main budget, best first."""
     head = ["asks about", "AUC", "to random (95 %), rotations won", "TPR at 1e-2", "to random, won",
-            "AUC hard, complex, simple", "agreed rows: AUC, TPR", "late TPR", "tokens", "malicious found"]  # fmt: skip
-    apart = {*DETECTORS, "lexicon alone", "lexicon", *(f"{way}, lexicon" for way in KNOWING)} - {OWN}
+            "AUC hard, complex, simple", "agreed rows: AUC, TPR", "late TPR", "tokens", "called malicious"]  # fmt: skip
+    apart = {*DETECTORS, "lexicon alone", "lexicon", *(f"{way}, lexicon" for way in KNOWING)}
     found = [(way, a) for way in ARMS if way not in apart and (a := arm_of(results, baseline, way)) is not None]
     found.sort(key=lambda item: -item[1]["auc"]["mean"])
     rows = []
@@ -83,15 +83,17 @@ def controls(results: Results, baseline: str) -> tuple[list[str], Rows]:
         rows.append([f"**{way}**" + (f": {about.about}" if about else ""), spread(a["auc"]), _gain(gain, "auc"),
                      spread(a["tpr"]), _gain(gain, "tpr"), kinds,
                      f"{number(a['agreed_auc']['mean'])} {number(a['agreed_tpr']['mean'])}", number(a["late_tpr"]),
-                     number(a["tokens"], 0), number(a["verdicts"].get("malicious", 0), 0)])  # fmt: skip
+                     number(a["tokens"], 0), _called_malicious(a)])  # fmt: skip
     return head, rows
 
 
 def knowing(results: Results) -> tuple[list[str], Rows]:
     """What the bundled lexicon gives without any label, and what labels add to it, by what they are spent on."""
     head = ["arm", "AUC", "to random labels, lexicon known, rotations won", "TPR at 1e-2", "to random, won",
-            "agreed rows: AUC, TPR", "false alerts a day at TPR 0.9", "late TPR", "malicious found"]  # fmt: skip
-    rows = []
+            "agreed rows: AUC, TPR", "false alerts a day at TPR 0.9", "late TPR", "called malicious"]  # fmt: skip
+    rows: Rows = []
+    if arm_of(results, "ab", "lexicon") is None:
+        return head, rows
     for baseline in ("ab", "rb"):
         for way in ("base", "lexicon alone", "lexicon", *(f"{way}, lexicon" for way in KNOWING)):
             a = arm_of(results, baseline, way)
@@ -101,8 +103,7 @@ def knowing(results: Results) -> tuple[list[str], Rows]:
             gain = a.get("to_knowing_random")
             rows.append([name, spread(a["auc"]), _gain(gain, "auc"), spread(a["tpr"]), _gain(gain, "tpr"),
                          f"{number(a['agreed_auc']['mean'])} {number(a['agreed_tpr']['mean'])}",
-                         number(a["alerts_a_day"], 0), number(a["late_tpr"]),
-                         number(a["verdicts"].get("malicious", 0), 0)])  # fmt: skip
+                         number(a["alerts_a_day"], 0), number(a["late_tpr"]), _called_malicious(a)])  # fmt: skip
     return head, rows
 
 
@@ -110,7 +111,7 @@ def budgets(results: Results) -> tuple[list[str], Rows]:
     """AUC and TPR by budget, in lines and in tokens."""
     s = results["settings"]
     sizes = sorted({*s["budgets"], s["budget"]})
-    ways = ("full", "combined", "uncertain", "random", "mined, audited", OWN)
+    ways = ("full", "combined", "uncertain", "random", "mined, audited", "random, audited, lexicon", OWN)
     head = [
         "AB +",
         *(f"{n:,} lines: AUC, TPR" for n in sizes),
@@ -152,7 +153,7 @@ def wrong_judges(results: Results) -> tuple[list[str], Rows]:
         for way in ways:
             a = arm_of(results, "ab", way, judge=judge)
             answered = _asked(a) - a["verdicts"].get("pending", 0) if a else 0
-            passed = f", {number(a['wrong'], 0)} malicious ones passed" if a else ""
+            passed = f", {a['wrong'] * len(a['of_rotations']):,.0f} malicious ones passed" if a else ""
             cells.append(f"{_pair(results, a)} ({answered:,} of {_asked(a):,} answered{passed})" if a else "–")
         if any(c != "–" for c in cells):
             rows.append([about, *cells])
@@ -176,17 +177,18 @@ def detectors(results: Results) -> tuple[list[str], Rows]:
 def shipped(results: Results) -> tuple[list[str], Rows]:
     """The main arms with the classifier that is shipped, beside the n-grams alone."""
     head = ["arm", "AUC", "n-grams alone", "to random, rotations won", "TPR at 1e-2", "to random, won",
-            "false alerts a day at TPR 0.9", "late TPR"]  # fmt: skip
+            "to random labels, lexicon known: AUC", "TPR", "false alerts a day at TPR 0.9", "late TPR"]  # fmt: skip
     rows = []
     ways = list(ARMS)
     found = [(name.split(" | ")[1:], a) for name, a in results["arms"].items() if name.startswith("shipped | ")]
     for parts, a in sorted(found, key=lambda item: (item[0][0], ways.index(item[0][1]))):
         plain = results["arms"].get(" | ".join(parts))
         baseline, way = parts[:2]
-        gain = a.get("to_random")
+        gain, known = a.get("to_random"), a.get("to_knowing_random")
         rows.append([baseline.upper() if way == "base" else f"{baseline.upper()} + {way}", spread(a["auc"]),
                      number(plain["auc"]["mean"]) if plain else "–", _gain(gain, "auc"), spread(a["tpr"]),
-                     _gain(gain, "tpr"), number(a["alerts_a_day"], 0), number(a["late_tpr"])])  # fmt: skip
+                     _gain(gain, "tpr"), _gain(known, "auc"), _gain(known, "tpr"),
+                     number(a["alerts_a_day"], 0), number(a["late_tpr"])])  # fmt: skip
     return head, rows
 
 
@@ -231,6 +233,11 @@ def variations(results: Results) -> tuple[list[str], Rows]:
 
 def _shape(share: float, short_head: bool) -> str:
     return f"{share:.2f}" + ("" if short_head else ", frequent lines of any length")
+
+
+def _called_malicious(arm: dict[str, Any]) -> str:
+    """The mean over the rotations."""
+    return number(arm["verdicts"].get("malicious", 0) / len(arm["of_rotations"]), 0)
 
 
 def _asked(arm: dict[str, Any]) -> int:

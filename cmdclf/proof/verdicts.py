@@ -30,7 +30,7 @@ def read_verdicts(file: Path) -> pa.Table:
     """
     try:
         names = pq.read_schema(file).names
-        keys = (_ID,) if _ID in names else _LINES
+        keys = (_ID,) if _ID in names and not set(_LINES) <= set(names) else _LINES
         missing = [c for c in (*keys, "verdict") if c not in names]
         if missing:
             raise StudyError(

@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmdclf.study.config import StudyConfig
+from cmdclf.study.known import template_ids
 from cmdclf.study.labelled import read_labelled
 from cmdclf.study.workplace import Workplace
 
 __all__ = [
-    "few_candidates", "missing_days", "named", "near_duplicates_of", "of_results", "shared_sources", "tell",
-    "unanswered",
+    "few_candidates", "known_answers", "missing_days", "named", "near_duplicates_of", "of_results", "shared_sources",
+    "tell", "unanswered",
 ]  # fmt: skip
 
 #: Names that a sentence lists; of more it gives the number.
@@ -72,6 +73,29 @@ def shared_sources(config: StudyConfig) -> list[str]:
                 f"the test in data.incident ({file.name}) shares {len(shared):,} sources with model.labelled: "
                 f"{named(shared)}. Lines of one source look alike, so that the test says too little about new ones; "
                 "leave these sources out of one of the two"
+            )
+    return out
+
+
+#: The share of a test's groups from which on it is taken to be made from the bundled lexicon.
+_MADE_OF_LEXICON = 0.1
+
+
+def known_answers(config: StudyConfig) -> list[str]:
+    """Incident tests that are made from the bundled lexicon, whose labels the mined arm would know."""
+    if "mined" not in config.arms or not config.model.lexicon_lines:
+        return []
+    ids = template_ids()
+    out = []
+    for file in config.data.incident:
+        test = read_labelled(file)
+        if "group_id" not in test.column_names:
+            continue
+        groups = set(pc.unique(test["group_id"].cast(pa.string())).to_pylist())
+        if groups and len(groups & ids) >= _MADE_OF_LEXICON * len(groups):
+            out.append(
+                f"the test in data.incident ({file.name}) is made from the bundled lexicon, whose labels the arm mined "
+                "knows beforehand; set model.lexicon_lines = 0"
             )
     return out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,8 +14,10 @@ from cmdclf.lexicon.split import every_template
 from cmdclf.resources import data_path
 from cmdclf.study.workplace import kept, settings_hash
 
-__all__ = ["LEXICON", "lexicon_rows"]
+__all__ = ["LEXICON", "lexicon_rows", "template_ids"]
 
+#: Of how a lexicon's lines are rendered: raise it where they change, and what was kept is rendered again.
+_VERSION = 1
 #: What TRAINING's `source` says of these rows.
 LEXICON = "lexicon"
 
@@ -26,9 +29,21 @@ def lexicon_rows(folder: Path, lines: int) -> pa.Table:
     """
     if not lines:
         return TRAINING.empty_table()
-    files = sorted(data_path("lexicon").rglob("*.toml"))
-    version = settings_hash([hashlib.sha256(file.read_bytes()).hexdigest() for file in files], lines)
+    files = _files()
+    version = settings_hash(_VERSION, [hashlib.sha256(file.read_bytes()).hexdigest() for file in files], lines)
     return kept(
         folder / f"lexicon-{version}.parquet",
         lambda: known_from(every_template(LexiconPool(repeats=1), lines), source=LEXICON),
     )
+
+
+def template_ids() -> frozenset[str]:
+    """The ids of the bundled lexicon's templates."""
+    return frozenset(name for file in _files() for name in _ID.findall(file.read_text(encoding="utf-8")))
+
+
+_ID = re.compile(r'^id = "([^"\n]+)"', re.MULTILINE)
+
+
+def _files() -> list[Path]:
+    return sorted(data_path("lexicon").rglob("*.toml"))

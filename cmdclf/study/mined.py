@@ -22,7 +22,7 @@ from cmdclf.select import CANDIDATES, MinedSelector, RandomSelector
 from cmdclf.study.candidates import random_candidates, with_scores
 from cmdclf.study.fitted import LineReads, fit_ranker
 from cmdclf.study.judges import ask, verdicts_on
-from cmdclf.study.known import lexicon_rows
+from cmdclf.study.known import LEXICON, lexicon_rows
 from cmdclf.study.workplace import Workplace, content_hash, kept, settings_hash
 
 __all__ = ["mine"]
@@ -63,7 +63,8 @@ def mine(
     base = with_known(base, lexicon_rows(w.out / "work", w.config.model.lexicon_lines))
     start = without_hits(base) if answers["benign"] > answers["malicious"] else base
     training = _with_verdicts(w, start, chosen, verdicts)
-    settled = start["command_id"].combine_chunks()
+    # A line of the lexicon that occurs here may be asked about: the verdict counts more.
+    settled = start.filter(pc.not_equal(start["source"], LEXICON))["command_id"].combine_chunks()
     pool = pa.concat_tables([_drawn(w, anomalies, seed), anomalies])
     pool = pool.filter(pc.invert(pc.is_in(pool["command_id"], value_set=settled))).sort_by("command_id")
     audited = len(chosen)

@@ -28,7 +28,7 @@ from cmdclf.labels import Judge
 from cmdclf.progress import Progress
 from cmdclf.store import Store
 from cmdclf.study.arms import ArmSet, arm_stage, build_arms
-from cmdclf.study.cautions import missing_days, shared_sources, tell
+from cmdclf.study.cautions import known_answers, missing_days, shared_sources, tell
 from cmdclf.study.config import Baseline, StudyConfig
 from cmdclf.study.fitted import LineReads, fit_arm
 from cmdclf.study.judges import make_judge
@@ -81,7 +81,7 @@ def run_study(
     w = open_workplace(config, out, progress=progress, part=part)
     started = datetime.now(UTC)
     with w.store:
-        warnings = missing_days(w) + shared_sources(config)
+        warnings = missing_days(w) + shared_sources(config) + known_answers(config)
         tell(warnings)
         take_in_days(w)
         find_anomalies(w)

@@ -110,6 +110,20 @@ def _floats(value):
         yield float(value)
 
 
+def test_without_arms_that_know_the_lexicon_nothing_is_said_of_it(results):
+    bare = results | {"arms": {k: a for k, a in results["arms"].items() if "lexicon" not in k}}
+    assert t.knowing(bare)[1] == []
+    assert not any("lexicon" in text for text in claims(bare))
+
+
+def test_the_passed_lines_of_a_judge_are_counted_over_all_rotations_as_its_answers_are(results):
+    name = next(k for k in results["arms"] if k.endswith("recorded"))
+    arm = results["arms"][name] | {"wrong": 1.5, "of_rotations": [0, 1], "verdicts": {"benign": 30, "pending": 10}}
+    rows = t.wrong_judges(results | {"arms": results["arms"] | {name: arm}})[1]
+    (row,) = [row for row in rows if row[0].startswith("recorded")]
+    assert any("30 of 40 answered, 3 malicious ones passed" in cell for cell in row)
+
+
 def test_arms_that_were_not_run_leave_dashes_or_no_section(results, tmp_path):
     bare = results | {"arms": {k: a for k, a in results["arms"].items() if k.startswith("ab | ") and "base" in k}}
     bare |= {"curves": {}, "warnings": []}

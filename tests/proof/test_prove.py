@@ -11,11 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cmdclf.classify.training import known_from, with_known
 from cmdclf.errors import StudyError
 from cmdclf.lexicon.pools import ParquetPool
 from cmdclf.proof import month as month_module
 from cmdclf.proof import prove, runner
+from cmdclf.proof.build import Builder
 from cmdclf.proof.month import prepare_month
+from cmdclf.proof.pending import write_pending
 from cmdclf.proof.verdicts import read_verdicts, verdicts_hash, verdicts_on
 from cmdclf.telemetry import command_ids
 
@@ -91,6 +94,41 @@ def test_a_verdict_that_is_missing_waits_in_a_batch_and_half_of_them_are_warned_
     assert len(said) == 1
     assert "--verdicts" in said[0]
     assert "pending/" in said[0]
+
+
+def test_answers_to_what_waits_are_verdicts_that_leave_nothing_waiting(small, proved, month, tmp_path):
+    waiting = pq.read_table(proved / "pending" / "lines.parquet")
+    by_id = waiting.select(["command_id"]).append_column("verdict", pa.array(["benign"] * waiting.num_rows))
+    by_line = waiting.append_column("verdict", pa.array(["benign"] * waiting.num_rows))
+    for answers in (by_id, by_line):
+        pq.write_table(answers, tmp_path / "answers.parquet")
+        settings = dataclasses.replace(small, verdicts=(*small.verdicts, tmp_path / "answers.parquet"))
+        other = dataclasses.replace(month, settings=settings)
+        other.__dict__.update({k: month.__dict__[k] for k in ("counts", "everything", "published")})
+        ways = ["random", "combined"]
+        assert write_pending(other, Builder(other), tmp_path / "pending", ways) == 0
+        assert pq.read_metadata(tmp_path / "pending" / "lines.parquet").num_rows == 0
+    assert write_pending(month, Builder(month), tmp_path / "pending", ways) > 0
+
+
+def test_the_incident_test_holds_no_near_duplicate_of_a_line_of_the_lexicon_that_arms_train_on(
+    small, proved, month, known, monkeypatch, tmp_path
+):
+    lines = month.test.lines
+    mine = lines.slice(0, 3).select(["command_id", "platform", "command_line"])
+    twin = known_from(
+        mine.append_column("label", pa.array(["benign"] * 3)).select(["command_line", "platform", "label"]),
+        source="lexicon",
+    )
+    monkeypatch.setattr(month_module, "lexicon_rows", lambda folder, lines: with_known(known, twin))
+    pool = ParquetPool(small.pools, rewrap=True, seed=small.seed)
+    shutil.copytree(proved / "rotation-0", tmp_path / "copy")
+    other = prepare_month(small, pool, tmp_path / "copy", 0, small.usual, progress=False)
+    other.w.store.close()
+    left = set(other.test.lines["command_id"].to_pylist())
+    assert not left & set(mine["command_id"].to_pylist())
+    assert left < set(lines["command_id"].to_pylist())
+    assert runner._month_key(other) != runner._month_key(month)
 
 
 def test_a_budget_beyond_the_candidates_is_warned_of(results):

@@ -118,7 +118,7 @@ def test_counts_are_means_verdicts_are_sums_and_the_lowest_time_split_is_kept(se
 def test_another_shape_of_the_month_is_a_variation_of_its_own(settings):
     import dataclasses
 
-    s = dataclasses.replace(settings, shares=(0.1,))
+    s = dataclasses.replace(settings, shares=(0.1,), varied=1)
     out = summarise(s, [_part(0, 0.2), _part(1, 0.2), _part(0, 2.0, share_top=0.1)])
     assert len(out["rotations"]) == 2
     (varied,) = out["variations"]

@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cmdclf.lexicon import Lexicon
 from cmdclf.store import Store
 from cmdclf.study import load_study, run_study
 from cmdclf.study.cautions import (
     few_candidates,
+    known_answers,
     missing_days,
     named,
     near_duplicates_of,
@@ -23,6 +25,7 @@ from cmdclf.study.cautions import (
     tell,
     unanswered,
 )
+from cmdclf.study.known import template_ids
 
 FIRST = date(2026, 1, 5)
 
@@ -50,12 +53,13 @@ def _file(path, **columns):
     return path
 
 
-def _config(tmp_path, incident, labelled, baselines=("rb", "ab")):
+def _config(tmp_path, incident, labelled, baselines=("rb", "ab"), arms=("base", "mined"), lexicon_lines=1):
     files = [_file(tmp_path / f"{name}.parquet", **c) for name, c in (("incident", incident), ("attacks", labelled))]
     return SimpleNamespace(
         baselines=baselines,
+        arms=arms,
         data=SimpleNamespace(incident=(files[0],)),
-        model=SimpleNamespace(labelled=(files[1],)),
+        model=SimpleNamespace(labelled=(files[1],), lexicon_lines=lexicon_lines),
     )
 
 
@@ -169,3 +173,16 @@ def test_a_sound_study_has_nothing_to_warn_of(finished_study):
     assert results["warnings"] == []
     assert not (finished_study / "pending.parquet").exists()
     assert "<h2>Warnings</h2>" not in (finished_study / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_test_made_from_the_bundled_lexicon_is_named_where_the_mined_arm_knows_it(tmp_path):
+    ids = sorted(template_ids())
+    assert len(ids) == len(Lexicon.load().templates)
+    mine = {"group_id": [*ids[:2], "x", None]}
+    (said,) = known_answers(_config(tmp_path, mine, {"source": ["a"]}))
+    assert "data.incident (incident.parquet)" in said
+    assert "model.lexicon_lines = 0" in said
+    for others in ({"group_id": ["x", *"abcdefghijk", ids[0]]}, {"source": ids[:2]}):
+        assert known_answers(_config(tmp_path, others, {"source": ["a"]})) == []
+    for change in ({"lexicon_lines": 0}, {"arms": ("base", "random")}):
+        assert known_answers(_config(tmp_path, mine, {"source": ["a"]}, **change)) == []

@@ -95,10 +95,12 @@ def test_hits_stay_where_most_are_malicious(mined, monkeypatch):
 
 def test_who_knows_the_lexicon_trains_on_it_and_does_without_the_hits_of_rb(place, monkeypatch):
     w, bases, anomalies, reads = place
+    # Every other line is a candidate's: it may be asked about, and what the judge says of it counts more.
+    lines = [f"tool-{n} --run" for n in range(150)] + anomalies["command_line"].to_pylist()[:150]
+    platforms = ["linux"] * 150 + anomalies["platform"].to_pylist()[:150]
     known = training.known_from(
-        pa.table({"command_line": [f"tool-{n} --run" for n in range(300)], "platform": ["linux"] * 300,
-                  "label": ["malicious", "benign", "malicious"] * 100}), source="lexicon",
-    )  # fmt: skip
+        pa.table({"command_line": lines, "platform": platforms, "label": ["malicious"] * len(lines)}), source="lexicon"
+    )
     monkeypatch.setattr(mined_module, "lexicon_rows", lambda folder, lines: known.slice(0, known.num_rows * lines))
     monkeypatch.setattr(mined_module, "verdicts_on", lambda store, judge, ids: ["benign"] * len(ids))
     for lines in (0, 1):
@@ -110,10 +112,15 @@ def test_who_knows_the_lexicon_trains_on_it_and_does_without_the_hits_of_rb(plac
         rows, chosen, _ = mine(other, bases["rb"], 0, anomalies, reads, make_judge(labels))
         assert len(chosen) == 20
         assert (_hits(rows) == set()) is bool(lines)
-        held = rows.filter(pc.equal(rows["source"], "lexicon"))
-        assert held.num_rows == 300 * lines
-        assert sum(held["label"].to_pylist()) == 200 * lines
-        assert not set(held["command_id"].to_pylist()) & set(chosen)
+        assert len(set(rows["command_id"].to_pylist())) == rows.num_rows
+        held = {row["command_id"] for row in rows.to_pylist() if row["source"] == "lexicon"}
+        theirs = set(known["command_id"].to_pylist())
+        asked = theirs & set(chosen)
+        assert held == (theirs - asked - set(bases["rb"]["command_id"].to_pylist()) if lines else set())
+        if lines:
+            assert asked
+            label = dict(zip(rows["command_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
+            assert not any(label[i] for i in asked)
 
 
 def test_no_two_lines_of_one_group_are_asked_about_in_rounds(place, mined):
