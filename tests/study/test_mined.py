@@ -14,7 +14,7 @@ import pytest
 from cmdclf.classify import Featuriser, auc, training
 from cmdclf.classify.training import RULE_HITS
 from cmdclf.features import FeatureMaker
-from cmdclf.study import load_study, open_workplace
+from cmdclf.study import load_study, open_workplace, run_study
 from cmdclf.study import mined as mined_module
 from cmdclf.study.candidates import anomalous_candidates
 from cmdclf.study.fitted import LineReads, fit_arm, fit_ranker
@@ -192,3 +192,33 @@ def test_the_choices_of_the_finished_study_are_kept_beside_its_store(finished_st
     files = list((finished_study / "work").glob("mined-*.parquet"))
     assert len(files) >= 4
     assert all(pq.read_schema(f).names == ["command_id"] for f in files)
+
+
+def test_a_study_whose_mined_arm_knows_the_lexicon_tests_no_line_of_it(
+    finished_study, small_study, tmp_path, monkeypatch
+):
+    """From study.toml to results: the rows train that arm, and their near-duplicates leave the tests of every arm."""
+    test = pq.read_table(small_study.parent / "incident.parquet").slice(0, 150)
+    lines = [*test["command_line"].to_pylist(), *(f"tool-{n} --run" for n in range(50))]
+    known = training.known_from(
+        pa.table({
+            "command_line": lines, "platform": [*test["platform"].to_pylist(), *["linux"] * 50],
+            "label": [*test["label"].to_pylist(), *["malicious"] * 50],
+        }), source="lexicon",
+    )  # fmt: skip
+    out = tmp_path / "out"
+    shutil.copytree(finished_study, out, ignore=shutil.ignore_patterns("arms", "model"))
+    monkeypatch.setattr(mined_module, "lexicon_rows", lambda folder, lines: known.slice(0, known.num_rows * lines))
+    config = load_study(small_study)
+    model = dataclasses.replace(config.model, lexicon_lines=1, export="ab+mined", max_iter=5)
+    config = dataclasses.replace(config, baselines=("ab",), arms=("base", "mined"), model=model, bootstrap=20)
+    results = run_study(config, out, progress=False)
+    base, own = results["arms"]
+    assert "lexicon" not in base["train"]["by_source"]
+    assert 150 < own["train"]["by_source"]["lexicon"] <= known.num_rows
+    assert [arm["tests"]["incident"]["removed"] for arm in (base, own)] == [own["tests"]["incident"]["removed"]] * 2
+    assert own["tests"]["incident"]["removed"]["exact"] >= 140
+    left = pq.read_table(out / "arms" / "ab+mined-seed0" / "incident.parquet")["command_id"].to_pylist()
+    assert not set(left) & set(known["command_id"].to_pylist())
+    # The month is made from the bundled lexicon, and that arm is told its labels.
+    assert ["model.lexicon_lines = 0" in text for text in results["warnings"]].count(True) == 1
