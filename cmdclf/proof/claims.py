@@ -80,7 +80,20 @@ def _time_split(results: Results) -> str:
     return (
         f"**The time split stays at 0.998 and more: {state}.** Over baselines and published arms it lies between "
         f"{min(values):.3f} and {max(values):.3f}. It measures agreement with the baseline's own labels."
+        + _leaving(results)
     )
+
+
+def _leaving(results: Results) -> str:
+    """What the time split says of an arm that no longer believes the rules."""
+    own = {b: arm_of(results, b, OWN) for b in ("ab", "rb")}
+    known = [
+        f"{a['time_split_auc']:.3f} on {b.upper()}" for b, a in own.items() if a and a["time_split_auc"] is not None
+    ]
+    if not known:
+        return ""
+    why = "where it drops the rules' hits, it no longer agrees with labels made of them"
+    return f" `{OWN}` has {', '.join(known)}: {why}."
 
 
 def _own(results: Results, baseline: str, way: str) -> str:

@@ -153,7 +153,7 @@ def wrong_judges(results: Results) -> tuple[list[str], Rows]:
         for way in ways:
             a = arm_of(results, "ab", way, judge=judge)
             answered = _asked(a) - a["verdicts"].get("pending", 0) if a else 0
-            passed = f", {a['wrong'] * len(a['of_rotations']):,.0f} malicious ones passed" if a else ""
+            passed = f"; malicious passed: {a['wrong'] * len(a['of_rotations']):,.0f}" if a else ""
             cells.append(f"{_pair(results, a)} ({answered:,} of {_asked(a):,} answered{passed})" if a else "–")
         if any(c != "–" for c in cells):
             rows.append([about, *cells])

@@ -121,7 +121,7 @@ def test_the_passed_lines_of_a_judge_are_counted_over_all_rotations_as_its_answe
     arm = results["arms"][name] | {"wrong": 1.5, "of_rotations": [0, 1], "verdicts": {"benign": 30, "pending": 10}}
     rows = t.wrong_judges(results | {"arms": results["arms"] | {name: arm}})[1]
     (row,) = [row for row in rows if row[0].startswith("recorded")]
-    assert any("30 of 40 answered, 3 malicious ones passed" in cell for cell in row)
+    assert any("30 of 40 answered; malicious passed: 3" in cell for cell in row)
 
 
 def test_arms_that_were_not_run_leave_dashes_or_no_section(results, tmp_path):
