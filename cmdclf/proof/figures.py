@@ -14,7 +14,13 @@ __all__ = ["write_figures"]
 Results = dict[str, Any]
 _SHOWN = ("base", "reduced", "combined", "full", "coverage", "random", "random, deduplicated", "uncertain", "longest",
           "mined, anomalies", "mined in rounds", "random, audited", "mined, audited",
-          "lexicon", OWN, "all benign")  # fmt: skip
+          "lexicon", "lexicon alone", "random, audited, lexicon", OWN, "all benign")  # fmt: skip
+_MINED, _CONTROL = "mined, audited", "random, audited, lexicon"
+#: Of the lines that are not drawn as matplotlib would.
+_STYLES: dict[str, dict[str, Any]] = {
+    OWN: {"color": "C3", "lw": 2.5}, _CONTROL: {"color": "C3", "ls": "--"}, _MINED: {"color": "C4", "lw": 2.5},
+    "random": {"color": "0.5"},
+}  # fmt: skip
 
 
 def write_figures(results: Results, folder: Path) -> list[tuple[str, str]]:
@@ -58,11 +64,10 @@ def _budgets(results: Results) -> str:
     sizes = sorted({*s["budgets"], s["budget"]})
     figure, axes = new_figure(9.5, 3.4, 2)
     for at, (measure, title) in zip(axes, (("auc", "AUC"), ("tpr", "TPR at FPR 1e-2")), strict=True):
-        for way in ("full", "combined", "uncertain", "random", "mined, audited", OWN):
+        for way in ("full", "combined", "uncertain", "random", _MINED, _CONTROL, OWN):
             found = [(n, a) for n in sizes if (a := arm_of(results, "ab", way, n)) is not None]
-            style = {"color": "C3", "lw": 2.5} if way == OWN else {"color": "0.5"} if way == "random" else {}
             values = [mean_over(a, measure, s["detailed"]) for _, a in found]
-            at.plot([n for n, _ in found], values, "o-", label=way, ms=4, **style)
+            at.plot([n for n, _ in found], values, marker="o", label=way, ms=4, **_STYLES.get(way, {}))
         _base_line(at, results, measure)
         at.set_xscale("log")
         at.set_xticks(sizes, [f"{n:,}" for n in sizes])
@@ -70,7 +75,9 @@ def _budgets(results: Results) -> str:
         at.set_xlabel("lines asked about")
         at.set_ylabel(title)
         at.grid(alpha=0.3)
-    axes[0].legend(fontsize=7)
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=4, fontsize=8
+    )
     return svg_of(figure)
 
 
