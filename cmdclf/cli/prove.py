@@ -24,8 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="months, arms, results.json, RESULTS.md")
     parser.add_argument("--document", type=Path, metavar="FILE", help="write the document there (default: in --out)")
     parser.add_argument(
-        "--quick", action="store_true", help="a small proof in minutes: fewer rotations, days, arms' lines"
-    )
+        "--quick", action="store_true",
+        help="a small proof in minutes: fewer rotations, days, lines to ask about; no arms that know the lexicon",
+    )  # fmt: skip
     parser.add_argument("--rotations", type=int, metavar="N", help="parts of the sources held out in turn; default 5")
     parser.add_argument("--train-days", type=int, metavar="N", help="default 28")
     parser.add_argument("--test-days", type=int, metavar="N", help="default 21")
@@ -44,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
     if args.quick:
         settings = dataclasses.replace(
             settings, rotations=2, train_days=5, test_days=3, per_day=3000, top_k=100, sample=600, reduced_top_k=40,
-            budget=150, budgets=(50,), noises=(0.0,), shares=(), varied=0, any_length=False, bootstrap=100,
+            budget=150, budgets=(50,), noises=(0.0,), shares=(), varied=0, any_length=False, lexicon_lines=0,
+            bootstrap=100,
         )  # fmt: skip
     given = {k: getattr(args, k) for k in ("rotations", "train_days", "test_days", "per_day", "budget", "seed")}
     settings = dataclasses.replace(settings, **{k: v for k, v in given.items() if v is not None})

@@ -76,7 +76,7 @@ def _sections(results: Results) -> list[tuple[str, str, str, tuple[list[str], t.
         ("The published table", _published(), "arms.svg", t.published_table(results)),
         (f"{labels}: AB", _CONTROLS, "", t.controls(results, "ab")),
         (f"{labels}: RB", "", "", t.controls(results, "rb")),
-        ("What the bundled lexicon adds", _KNOWING, "", t.knowing(results)),
+        ("What the bundled lexicon adds", _knowing(results), "", t.knowing(results)),
         ("More and fewer labels", _BUDGETS, "budgets.svg", t.budgets(results)),
         ("With the classifier that is shipped", _SHIPPED, "", t.shipped(results)),
         ("Judges that err", _wrong(results), "", t.wrong_judges(results)),
@@ -111,12 +111,19 @@ rotation's lines without one lie in `pending/`, as batch files."""
 _CONTROLS = """Each way asks the same judge about as many lines. *Agreed rows*: malicious lines that a language
 model's recorded verdict (of the first file) confirms, and benign ones that it calls neither malicious nor unsure.
 *Tokens*: a third of the characters. *Called malicious*: of a month's answers, right or wrong."""
-_KNOWING = """The lexicon's lines, malicious and benign, cost no label: a user has them with the package. `lexicon
-alone` has seen nothing of the month; `+ lexicon` has both and asks nobody. The ways below them spend the budget, too;
-where their audit finds that the rules' hits are mostly benign, hits that nobody confirmed leave, RB's as well, as other
-attacks are known then. So `+ lexicon` less the baseline is what the lexicon gives, random labels with the lexicon known
-less that what the audit and any labels add, and the difference to those what choosing adds. No line of the test is a
-near-duplicate of a line of the lexicon that was trained on."""
+
+
+def _knowing(results: Results) -> str:
+    lines = results["rotations"][0]["lexicon"]
+    return f"""The lexicon's {lines["rows"]:,} lines, {lines["malicious"]:,} of them malicious, cost no label: a user
+has them with the package. {_KNOWING}"""
+
+
+_KNOWING = """`lexicon alone` has seen nothing of the month; `+ lexicon` has both and asks nobody. The ways below
+them spend the budget, too; where their audit finds that the rules' hits are mostly benign, hits that nobody confirmed
+leave, RB's as well, as other attacks are known then. So `+ lexicon` less the baseline is what the lexicon gives, random
+labels with the lexicon known less that what the audit and any labels add, and the difference to those what choosing
+adds. No line of the test is a near-duplicate of a line of the lexicon that was trained on."""
 _BUDGETS = (
     "The first two and the last rotation. In the last column each way may spend what the random lines cost in tokens."
 )

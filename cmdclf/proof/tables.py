@@ -122,14 +122,16 @@ def budgets(results: Results) -> tuple[list[str], Rows]:
         cells = [_pair(results, arm_of(results, "ab", way, n)) for n in sizes]
         of_tokens = arm_of(results, "ab", way, more="tokens") if way != "random" else arm_of(results, "ab", way)
         cells.append(f"{_pair(results, of_tokens)}, {number(of_tokens['asked'], 0)}" if of_tokens else "–")
-        rows.append([way, *cells])
+        if any(cell != "–" for cell in cells):
+            rows.append([way, *cells])
     return head, rows
 
 
 def wrong_judges(results: Results) -> tuple[list[str], Rows]:
     """What a judge's errors cost, by kind and share."""
     s = results["settings"]
-    ways = ("random", "combined", "mined, audited", OWN)
+    asked = ("random", "combined", "mined, audited", OWN)
+    ways = [way for way in asked if arm_of(results, "ab", way) is not None]
     head = ["judge", *(f"AB + {way}: AUC, TPR" for way in ways)]
     shares = sorted({s["noise"], *s["noises"]})
     rows = [
